@@ -1,0 +1,39 @@
+// What the environment says, read once and in one place: nothing else in the house looks at process.env.
+
+import { homedir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+
+export interface Config {
+  /** The database to open where the command line names none. */
+  readonly file: string;
+  /** Where history is kept over sessions; undefined: nowhere. */
+  readonly historyPath: string | undefined;
+  readonly color: boolean;
+  /** A terminal that moves its cursor; without one, lines are read as they come. */
+  readonly canEdit: boolean;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function readConfig(environment: Environment = process.env): Config {
+  const isDumb = environment['TERM'] === 'dumb';
+  return {
+    file: given(environment['CUCKOO_FILE']) ?? './cuckoo.duckdb',
+    historyPath: historyPath(environment),
+    // https://no-color.org: set and not empty, whatever it holds.
+    color: given(environment['NO_COLOR']) === undefined && !isDumb,
+    canEdit: !isDumb,
+  };
+}
+
+function historyPath(environment: Environment): string | undefined {
+  const state = given(environment['XDG_STATE_HOME']);
+  // The XDG specification: a path that is not absolute is ignored.
+  if (state !== undefined && isAbsolute(state)) return join(state, 'cuckoo', 'history');
+  const home = given(environment['HOME']) ?? given(homedir());
+  return home === undefined ? undefined : join(home, '.local', 'state', 'cuckoo', 'history');
+}
+
+function given(value: string | undefined): string | undefined {
+  return value === undefined || value === '' ? undefined : value;
+}
