@@ -1,7 +1,91 @@
-// The only importer of the DuckDB client. Everything else asks through what is exported here, so that the client's traps
-// (DESIGN section 3) are known in one place.
+// The only importer of the DuckDB client, and the one place that knows its traps (DESIGN section 3; each rule is a test of its
+// own in test/engine/store/duckdb/native.test.ts):
+//   - one instance for each file in a process: two lose committed rows;
+//   - one statement at a time on a connection: a second one cuts the rows of the first short, without an error;
+//   - an interrupt that comes before the statement has begun is lost: it is repeated until the statement has answered;
+//   - closing a connection that is busy leaves its promise open for ever and its thread lost: interrupt, await, close;
+//   - an appender outside a transaction commits, and waits for the disk, on the JavaScript thread: only inside one;
+//   - BEGIN inside a transaction, and most errors, abort it, and COMMIT then answers OK and rolls back: the state is tracked;
+//   - text is cut at a NUL, which may turn a DELETE .. WHERE into a DELETE: refused.
+// Nothing here knows values or statements: it takes the client's values and hands out the client's chunks (values.ts converts).
 
-import type { DuckDBDataChunk, DuckDBType, DuckDBValue } from '@duckdb/node-api';
+import { randomUUID } from 'node:crypto';
+import { linkSync, rmSync } from 'node:fs';
+import { availableParallelism, totalmem } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import {
+  type DuckDBConnection,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  type DuckDBPreparedStatement,
+  type DuckDBResult,
+  DuckDBScalarFunction,
+  type DuckDBType,
+  type DuckDBValue,
+  type DuckDBVector,
+  ResultReturnType,
+  StatementType,
+} from '@duckdb/node-api';
+import { Diagnostic } from '../../../core/diagnostic.ts';
+import type { Clock } from '../../../scheduler/clock.ts';
+import { duckdbDiagnostic } from '../../duckdbError.ts';
+import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, keepClosed, resolveDatabasePath } from './file.ts';
+
+export interface NativeOptions {
+  readonly clock: Clock;
+  readonly readOnly?: boolean;
+  /** DuckDB's settings, over the defaults of `defaultSettings`. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Opens a file, or `:memory:`. A file that is open in this process already is shared: both handles reach one instance, which
+ * ends with the last of them.
+ */
+export function openNative(path: string, options: NativeOptions): Promise<NativeDatabase> {
+  return oneAfterAnother(async () => {
+    const readOnly = options.readOnly ?? false;
+    if (path === '' || path === ':memory:') {
+      if (readOnly)
+        throw new Diagnostic('usage', 'A database in memory cannot be read-only: it would be empty for ever.', { hint: 'Name a file.' });
+      return new NativeDatabase(await Instance.inMemory(options), options.clock);
+    }
+    const realPath = resolveDatabasePath(path);
+    const shared = Instance.of(realPath);
+    if (shared !== undefined) {
+      shared.mustAllow(readOnly);
+      return new NativeDatabase(shared, options.clock);
+    }
+    return new NativeDatabase(await Instance.ofFile(realPath, { ...options, readOnly }), options.clock);
+  });
+}
+
+/** Opening and closing happen one at a time in a process, so that no file is ever seen half open. */
+let door: Promise<unknown> = Promise.resolve();
+
+function oneAfterAnother<T>(work: () => Promise<T>): Promise<T> {
+  const result = door.then(work, work);
+  door = result.catch(() => undefined);
+  return result;
+}
+
+/**
+ * DuckDB would take 80 % of the memory, which together with our own heap ends in an out-of-memory kill; and it would fetch
+ * extensions from the network without being asked.
+ */
+export function defaultSettings(): Record<string, string> {
+  const constrained = process.constrainedMemory();
+  const total = constrained > 0 && constrained < totalmem() ? constrained : totalmem();
+  const mebibyte = 1024 * 1024;
+  const limit = Math.max(Math.min(total * 0.6, total - 1024 * mebibyte), Math.min(total * 0.5, 256 * mebibyte));
+  return {
+    memory_limit: `${Math.floor(limit / mebibyte)}MiB`,
+    threads: String(availableParallelism()),
+    wal_autocheckpoint: '64MB',
+    autoinstall_known_extensions: 'false',
+    errors_as_json: 'true',
+  };
+}
 
 /** Rows as the client hands them out, up to 2,048 at a time; values.ts turns them into values. */
 export type NativeChunk = DuckDBDataChunk;
@@ -19,7 +103,7 @@ export interface NativeParameter {
 
 export type NativeParameters = readonly NativeParameter[] | Readonly<Record<string, NativeParameter>>;
 
-/** The answer of one statement. Read to the end or cancelled: its connection takes no other statement before. */
+/** The answer of one statement, read as fast as the reader asks. */
 export interface NativeCursor {
   readonly columns: readonly NativeColumn[];
   /** DuckDB's word: SELECT, INSERT, CREATE, TRANSACTION, .. */
@@ -28,11 +112,962 @@ export interface NativeCursor {
   /** 0 unless returnType is `changed`. */
   readonly rowsChanged: number;
   next(): Promise<NativeChunk | undefined>;
+  /** Ends the statement; rows not read yet are dropped. Safe to call twice, and after the end. */
   cancel(): Promise<void>;
 }
 
+/** The answer of a statement, read to its end. */
+export interface NativeRows {
+  readonly columns: readonly NativeColumn[];
+  readonly chunks: readonly NativeChunk[];
+  readonly rowsChanged: number;
+}
+
+/** aborted: only ROLLBACK goes on, and COMMIT means ROLLBACK. */
+export type TransactionState = 'none' | 'open' | 'aborted';
+
+export interface NativeScalar {
+  readonly name: string;
+  readonly parameterTypes: readonly DuckDBType[];
+  readonly returnType: DuckDBType;
+  /** Called again for each row and never folded into a constant. */
+  readonly volatile?: boolean;
+  /** propagate: a NULL argument makes NULL, whatever `call` set (it does see such rows). */
+  readonly nulls: 'propagate' | 'handle';
+  /** Sets one item of `output` for each row; what it throws becomes the statement's error. `connection` is the id of who asks. */
+  call(input: NativeChunk, output: DuckDBVector, connection: number): void;
+}
+
+/** What this process has open of one file (or of one memory): never twice. */
+class Instance {
+  static readonly #open = new Map<string, Instance>();
+
+  /** Also found by another name of the same file (a hard link). */
+  static of(realPath: string): Instance | undefined {
+    const byName = Instance.#open.get(realPath);
+    if (byName !== undefined) return byName;
+    const identity = fileIdentity(realPath);
+    if (identity === undefined) return undefined;
+    return [...Instance.#open.values()].find((instance) => fileIdentity(instance.path) === identity);
+  }
+
+  static async inMemory(options: NativeOptions): Promise<Instance> {
+    const settings = { ...defaultSettings(), ...options.settings };
+    const client = await DuckDBInstance.create(':memory:', settings).catch(raise);
+    return new Instance({ path: ':memory:', catalogue: 'memory', readOnly: false, client, root: await client.connect() });
+  }
+
+  static async ofFile(realPath: string, options: NativeOptions & { readonly readOnly: boolean }): Promise<Instance> {
+    if (holdsLock(realPath) === true) {
+      throw new Diagnostic('in_use', `"${realPath}" is attached to another database that is open in this process.`, {
+        hint: 'DETACH it there first: a file opened twice in one process loses rows.',
+      });
+    }
+    const { readOnly } = options;
+    const file = inspectFile(realPath, { readOnly });
+    const settings = { ...defaultSettings(), ...options.settings };
+    if (file.storageVersion === undefined) await createWhole(realPath, settings);
+    const alias = fileAlias(realPath);
+    const opened =
+      alias === undefined ? await openUnderOwnName(realPath, readOnly, settings) : await openUnder(alias, realPath, readOnly, settings);
+    const instance = new Instance({ path: realPath, readOnly, ...opened });
+    Instance.#open.set(realPath, instance);
+    return instance;
+  }
+
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** The name of the main database in SQL. */
+  readonly catalogue: string;
+  readonly client: DuckDBInstance;
+  /** Keeps functions registered and checkpoints at the end; runs nothing else. */
+  readonly root: DuckDBConnection;
+  readonly holders = new Set<NativeDatabase>();
+  readonly scalars = new Set<string>();
+  /** Sent on every new connection: `USE` where the file is attached under an alias. */
+  readonly greeting: string | undefined;
+  fatal = false;
+  readonly #letGo: () => void;
+  /** Where the system does not show the lock at the beginning it never will. */
+  readonly #lockIsVisible: boolean;
+
+  private constructor(parts: {
+    path: string;
+    readOnly: boolean;
+    catalogue: string;
+    client: DuckDBInstance;
+    root: DuckDBConnection;
+    greeting?: string;
+  }) {
+    this.path = parts.path;
+    this.readOnly = parts.readOnly;
+    this.catalogue = parts.catalogue;
+    this.client = parts.client;
+    this.root = parts.root;
+    this.greeting = parts.greeting;
+    this.#letGo = this.inFile ? keepClosed(parts.path) : () => {};
+    this.#lockIsVisible = this.inFile && holdsLock(parts.path) === true;
+  }
+
+  get inFile(): boolean {
+    return this.path !== ':memory:';
+  }
+
+  mustAllow(readOnly: boolean): void {
+    if (this.fatal) {
+      throw new Diagnostic('fatal', `"${this.path}" failed in this process and has not been closed yet.`, {
+        hint: 'Close every handle of it first.',
+      });
+    }
+    if (this.readOnly === readOnly) return;
+    throw new Diagnostic('in_use', `"${this.path}" is open in this process ${this.readOnly ? 'read-only' : 'for writing'} already.`, {
+      hint: 'Open it the same way, or close the other first.',
+    });
+  }
+
+  holdsLock(): boolean | undefined {
+    return this.#lockIsVisible ? holdsLock(this.path) : undefined;
+  }
+
+  async close(): Promise<void> {
+    try {
+      // closeSync would do it on the JavaScript thread. Where it fails (a full disk) the write-ahead log has everything.
+      if (this.inFile && !this.readOnly && !this.fatal) await this.root.run('CHECKPOINT').catch(() => undefined);
+      this.root.closeSync();
+      this.client.closeSync();
+    } finally {
+      this.#letGo();
+      Instance.#open.delete(this.path);
+    }
+  }
+}
+
+interface Opened {
+  readonly client: DuckDBInstance;
+  readonly root: DuckDBConnection;
+  readonly catalogue: string;
+  readonly greeting?: string;
+}
+
+async function openUnderOwnName(realPath: string, readOnly: boolean, settings: Record<string, string>): Promise<Opened> {
+  const client = await DuckDBInstance.create(realPath, readOnly ? { ...settings, access_mode: 'READ_ONLY' } : settings).catch(raise);
+  const root = await client.connect();
+  // DuckDB changes names such as `temp` to `temp_db`.
+  const answer = await root.runAndReadAll('SELECT current_database()');
+  return { client, root, catalogue: String(answer.getRows()[0]?.[0] ?? catalogueName(realPath)) };
+}
+
+/** The client can name its main database in no other way than by the file, so the main one is in memory and the file attached. */
+async function openUnder(alias: string, realPath: string, readOnly: boolean, settings: Record<string, string>): Promise<Opened> {
+  const client = await DuckDBInstance.create(':memory:', { temp_directory: `${realPath}.tmp`, ...settings }).catch(raise);
+  const root = await client.connect();
+  const greeting = `USE ${quotedName(alias)}`;
+  try {
+    await root.run(`ATTACH ${quotedText(realPath)} AS ${quotedName(alias)} (TYPE duckdb${readOnly ? ', READ_ONLY' : ''})`);
+    await root.run(greeting);
+  } catch (error) {
+    root.closeSync();
+    client.closeSync();
+    throw duckdbDiagnostic(error);
+  }
+  return { client, root, catalogue: alias, greeting };
+}
+
+/**
+ * Makes a new database under a name of its own and links it into place, whole. DuckDB itself creates an empty file, locks it and
+ * then writes the header: whoever looks in between sees a file that is no database.
+ */
+async function createWhole(realPath: string, settings: Record<string, string>): Promise<void> {
+  const draft = join(dirname(realPath), `.${basename(realPath).slice(0, 100)}.${randomUUID()}.new`);
+  const remove = () => {
+    for (const path of [draft, `${draft}.wal`]) rmSync(path, { force: true });
+  };
+  try {
+    const client = await DuckDBInstance.create(draft, settings).catch(raise);
+    client.closeSync();
+    linkSync(draft, realPath);
+  } catch (error) {
+    // Somebody else was first: theirs is as good. A file system without links: DuckDB creates the file when it opens it.
+    const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+    if (code === undefined || error instanceof Diagnostic) throw duckdbDiagnostic(error);
+  } finally {
+    remove();
+  }
+}
+
+function raise(error: unknown): never {
+  throw duckdbDiagnostic(error);
+}
+
+function quotedName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+function quotedText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** One holder's handle on a database. Closing it closes the connections made through it. */
+export class NativeDatabase {
+  readonly #instance: Instance;
+  readonly #clock: Clock;
+  readonly #connections = new Set<NativeConnection>();
+  #closing: Promise<void> | undefined;
+
+  constructor(instance: Instance, clock: Clock) {
+    this.#instance = instance;
+    this.#clock = clock;
+    instance.holders.add(this);
+  }
+
+  /** Without links; `:memory:` for a database in memory. */
+  get path(): string {
+    return this.#instance.path;
+  }
+
+  /** The name of the main database in SQL, not quoted. */
+  get catalogue(): string {
+    return this.#instance.catalogue;
+  }
+
+  get readOnly(): boolean {
+    return this.#instance.readOnly;
+  }
+
+  /** Another holder in this process has the same file open. */
+  get shared(): boolean {
+    return this.#instance.holders.size > 1;
+  }
+
+  /** The instance is dead: every holder must close, then the file can be opened again. */
+  get fatal(): boolean {
+    return this.#instance.fatal;
+  }
+
+  /** Is DuckDB's lock on the file still ours? undefined where the system does not say. */
+  holdsLock(): boolean | undefined {
+    return this.#instance.holdsLock();
+  }
+
+  async connect(options: { readonly progress?: boolean } = {}): Promise<NativeConnection> {
+    if (this.#closing !== undefined) throw new Diagnostic('closed', 'The database is closed.');
+    const instance = this.#instance;
+    try {
+      const client = await instance.client.connect();
+      const settings = options.progress === true ? 'SET enable_progress_bar = true; SET enable_progress_bar_print = false' : undefined;
+      const greeting = [instance.greeting, settings].filter((text) => text !== undefined).join('; ');
+      if (greeting !== '') await client.run(greeting);
+      const connection = new NativeConnection(client, {
+        clock: this.#clock,
+        failed: () => {
+          instance.fatal = true;
+        },
+        closed: () => this.#connections.delete(connection),
+      });
+      this.#connections.add(connection);
+      if (this.#closing !== undefined) await connection.close();
+      return connection;
+    } catch (error) {
+      const diagnostic = duckdbDiagnostic(error);
+      if (diagnostic.code === 'fatal') instance.fatal = true;
+      throw diagnostic;
+    }
+  }
+
+  /** Visible in every connection at once, for as long as the instance lives; a name and its parameters are registered once. */
+  registerScalar(scalar: NativeScalar): void {
+    const signature = `${scalar.name.toLowerCase()}(${scalar.parameterTypes.join()})`;
+    if (this.#instance.scalars.has(signature)) return;
+    this.#instance.root.registerScalarFunction(scalarFunction(scalar));
+    this.#instance.scalars.add(signature);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= oneAfterAnother(async () => {
+      await Promise.all([...this.#connections].map((connection) => connection.close()));
+      const { holders } = this.#instance;
+      holders.delete(this);
+      if (holders.size === 0) await this.#instance.close();
+    });
+    return this.#closing;
+  }
+}
+
+function scalarFunction(scalar: NativeScalar): DuckDBScalarFunction {
+  return DuckDBScalarFunction.create({
+    name: scalar.name,
+    parameterTypes: scalar.parameterTypes,
+    returnType: scalar.returnType,
+    volatile: scalar.volatile ?? false,
+    specialHandling: scalar.nulls === 'handle',
+    bindFunction: (info) => info.setBindData({ connection: Number(info.clientContext.connectionId) }),
+    mainFunction: (info, input, output) => {
+      try {
+        const { connection } = info.bindData as { readonly connection: number };
+        scalar.call(input, output, connection);
+        if (scalar.nulls === 'propagate') propagateNulls(input, output);
+        output.flush();
+      } catch (error) {
+        info.setError(error instanceof Error ? error.message : String(error));
+      }
+    },
+  });
+}
+
+/** DuckDB answers NULL by itself only where an argument is the constant NULL; over a column it calls us and keeps what we set. */
+function propagateNulls(input: DuckDBDataChunk, output: DuckDBVector): void {
+  const { rowCount } = input;
+  for (let column = 0; column < input.columnCount; column += 1) {
+    const vector = input.getColumnVector(column);
+    for (let row = 0; row < rowCount; row += 1) {
+      if (vector.getItem(row) === null) output.setItem(row, null);
+    }
+  }
+}
+
+/** How often an interrupt is repeated: one that arrives before DuckDB has begun the statement is forgotten by it. */
+const interruptEveryMs = 10;
+
+/** As many rows as a chunk of DuckDB holds. */
+const chunkRows = 2048;
+
+/** How many chunks are kept when a statement comes while rows of the one before are unread. */
+const bufferedChunks = 128;
+
+/** One turn on the connection: a statement, from its text to its answer or to its next rows. */
+interface Operation {
+  cancelled: boolean;
+  /** The client is at work on what the caller asked for; otherwise an interrupt would hit somebody else's rows. */
+  interruptible: boolean;
+  over: boolean;
+}
+
+interface Waiting {
+  admit(): void;
+  refuse(reason: Diagnostic): void;
+}
+
+/** One connection: a session's or a run's transaction, settings and temporary tables. */
+export class NativeConnection {
+  readonly id: number;
+  readonly #client: DuckDBConnection;
+  readonly #clock: Clock;
+  readonly #failed: () => void;
+  readonly #closed: () => void;
+  readonly #waiting: Waiting[] = [];
+  #taken = false;
+  #operation: Operation | undefined;
+  /** Streams: DuckDB computes its rows as they are read, so any other statement would cut it short. */
+  #open: StreamCursor | undefined;
+  #fetching: { readonly cursor: StreamCursor; readonly operation: Operation } | undefined;
+  #transaction: TransactionState = 'none';
+  #closing: Promise<void> | undefined;
+
+  constructor(client: DuckDBConnection, parts: { readonly clock: Clock; failed(): void; closed(): void }) {
+    this.#client = client;
+    this.#clock = parts.clock;
+    this.#failed = parts.failed;
+    this.#closed = parts.closed;
+    this.id = Number(client.clientContext.connectionId);
+  }
+
+  /** As DuckDB has it when the last statement had answered, however BEGIN or COMMIT were spelled. */
+  get transaction(): TransactionState {
+    return this.#transaction;
+  }
+
+  get inTransaction(): boolean {
+    return this.#transaction !== 'none';
+  }
+
+  /** A statement is at work, or its rows are not all read. */
+  get busy(): boolean {
+    return this.#taken || this.#open !== undefined;
+  }
+
+  /** Percent of the statement at work, if the connection was made with `progress` and DuckDB can tell. */
+  progress(): number | undefined {
+    if (!this.#taken || this.#closing !== undefined) return undefined;
+    const { percentage } = this.#client.progress;
+    return percentage < 0 ? undefined : percentage;
+  }
+
+  /**
+   * Runs ONE statement. (What DuckDB itself makes several of, such as PIVOT or IMPORT DATABASE, counts as one.) It waits for its
+   * turn; if rows of the statement before are still unread they are kept aside for their reader first. The signal cancels it
+   * until it has answered; from then on `cancel` of the cursor does.
+   */
+  query(sql: string, parameters?: NativeParameters, options: { readonly signal?: AbortSignal } = {}): Promise<NativeCursor> {
+    return this.#turn(sql, options.signal, async (operation) => {
+      const cursor = await this.#query(sql, parameters, operation);
+      if (cursor.streaming) this.#open = cursor;
+      return cursor;
+    });
+  }
+
+  /** The same, read to its end: for the small answers that the engine asks for itself. */
+  all(sql: string, parameters?: NativeParameters, options: { readonly signal?: AbortSignal } = {}): Promise<NativeRows> {
+    return this.#turn(sql, options.signal, async (operation) => {
+      const cursor = await this.#query(sql, parameters, operation);
+      const chunks: NativeChunk[] = [];
+      try {
+        for (let more = true; more; ) {
+          const chunk = await this.#answer(operation, () => cursor.fetch());
+          if (chunk === undefined) more = false;
+          else chunks.push(chunk);
+        }
+      } catch (error) {
+        throw await this.#failure(error, sql, 'inside');
+      }
+      return { columns: cursor.columns, chunks, rowsChanged: cursor.rowsChanged };
+    });
+  }
+
+  /**
+   * Runs a whole text in one call and drops its rows; answers how many rows its last statement changed. `leaves` says in which
+   * state the text leaves the transaction when it succeeds; without it DuckDB is asked, which costs two small statements more,
+   * where the text could have begun or ended one. After an error in a text with BEGIN, ROLLBACK is due.
+   */
+  run(sql: string, options: { readonly leaves?: 'none' | 'open'; readonly signal?: AbortSignal } = {}): Promise<number> {
+    return this.#turn(sql, options.signal, async (operation) => {
+      await this.#setAside(operation);
+      const where = mayEndTransaction.test(sql) ? 'anywhere' : 'inside';
+      try {
+        const result = await this.#answer(operation, () => this.#client.run(sql));
+        if (options.leaves !== undefined) this.#transaction = options.leaves;
+        else if (where === 'anywhere') this.#transaction = await this.#askTransaction();
+        return result.returnType === ResultReturnType.CHANGED_ROWS ? result.rowsChanged : 0;
+      } catch (error) {
+        throw await this.#failure(error, sql, where);
+      }
+    });
+  }
+
+  /** Puts rows into a table without SQL, column by column. Only inside a transaction; they are there before this answers. */
+  append(table: NativeTable, columns: readonly ArrayLike<DuckDBValue>[]): Promise<void> {
+    return this.#turn('', undefined, async (operation) => {
+      await this.#setAside(operation);
+      if (this.#transaction !== 'open') {
+        throw new Diagnostic('internal', `Rows were to be appended to ${table.schema}.${table.table} outside a transaction.`);
+      }
+      try {
+        await appendColumns(this.#client, table, columns);
+      } catch (error) {
+        throw await this.#failure(error, undefined, 'inside');
+      }
+    });
+  }
+
+  /** The tables that a query reads, as it names them. Only while nothing runs: the client would block this thread until it ended. */
+  tableNames(sql: string): readonly string[] {
+    this.#mustBeOpen();
+    if (this.busy) throw new Diagnostic('internal', 'The names of a query were asked for while another statement runs on the connection.');
+    mustHoldNoNul(sql);
+    try {
+      return this.#client.getTableNames(sql, true);
+    } catch (error) {
+      throw duckdbDiagnostic(error, sql);
+    }
+  }
+
+  /**
+   * Ends the statement at work, and waits until it has answered (it may still succeed). Statements that wait are left alone, and
+   * so is a cursor whose rows nobody is fetching: its own `cancel` ends it.
+   */
+  async interrupt(): Promise<void> {
+    const operation = this.#operation;
+    if (operation !== undefined) await this.#cancel(operation);
+  }
+
+  /** Ends everything; an open transaction is rolled back. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const reason = new Diagnostic('closed', 'The connection was closed.');
+    for (const waiting of this.#waiting.splice(0)) waiting.refuse(reason);
+    await this.interrupt();
+    this.#open?.end(reason);
+    this.#open = undefined;
+    this.#client.closeSync();
+    this.#transaction = 'none';
+    this.#closed();
+  }
+
+  async #turn<T>(sql: string, signal: AbortSignal | undefined, work: (operation: Operation) => Promise<T>): Promise<T> {
+    mustHoldNoNul(sql);
+    await this.#enter(signal);
+    const operation: Operation = { cancelled: false, interruptible: false, over: false };
+    this.#operation = operation;
+    const abort = () => void this.#cancel(operation);
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      return await work(operation);
+    } finally {
+      operation.over = true;
+      signal?.removeEventListener('abort', abort);
+      this.#operation = undefined;
+      this.#leave();
+    }
+  }
+
+  async #enter(signal: AbortSignal | undefined): Promise<void> {
+    this.#mustBeOpen();
+    if (signal?.aborted === true) throw cancelled();
+    if (!this.#taken) {
+      this.#taken = true;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const abort = () => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        reject(cancelled());
+      };
+      const waiting: Waiting = {
+        admit: () => {
+          signal?.removeEventListener('abort', abort);
+          resolve();
+        },
+        refuse: (reason) => {
+          signal?.removeEventListener('abort', abort);
+          reject(reason);
+        },
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#waiting.push(waiting);
+    });
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#taken = false;
+    else next.admit();
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing !== undefined) throw new Diagnostic('closed', 'The connection is closed.');
+  }
+
+  async #cancel(operation: Operation): Promise<void> {
+    operation.cancelled = true;
+    while (!operation.over) {
+      if (operation.interruptible || this.#closing !== undefined) this.#client.interrupt();
+      await this.#clock.sleep(interruptEveryMs);
+    }
+  }
+
+  /** One call of the client. Between two of them there is nothing to interrupt, so the wish is looked at here. */
+  async #answer<T>(operation: Operation, call: () => Promise<T>): Promise<T> {
+    if (operation.cancelled) throw cancelled();
+    operation.interruptible = true;
+    try {
+      return await call();
+    } finally {
+      operation.interruptible = false;
+    }
+  }
+
+  async #query(sql: string, parameters: NativeParameters | undefined, operation: Operation): Promise<StreamCursor> {
+    await this.#setAside(operation);
+    let statement: DuckDBPreparedStatement | undefined;
+    let where: 'inside' | 'anywhere' = 'inside';
+    try {
+      statement = await this.#prepare(sql, operation);
+      if (statement === undefined) {
+        where = 'anywhere';
+        statement = await this.#prepareLast(sql, operation);
+      }
+      const { statementType } = statement;
+      if (statementType === StatementType.TRANSACTION || statementType === StatementType.EXPLAIN) where = 'anywhere';
+      bind(statement, parameters);
+      const prepared = statement;
+      const result = await this.#answer(operation, () => prepared.stream());
+      const cursor = new StreamCursor(this, result, statementType, sql);
+      if (statementType === StatementType.TRANSACTION) {
+        // BEGIN fails inside a transaction, COMMIT and ROLLBACK outside: what succeeds always changes the state.
+        this.#transaction = this.#transaction === 'none' ? 'open' : 'none';
+      } else if (statementType === StatementType.EXPLAIN && /analy[sz]e/i.test(sql)) {
+        // EXPLAIN ANALYZE COMMIT commits. Its rows are few and must not be cut off by the question.
+        await cursor.setAside(Number.POSITIVE_INFINITY, operation);
+        this.#transaction = await this.#askTransaction();
+      }
+      return cursor;
+    } catch (error) {
+      throw await this.#failure(error, sql, where);
+    } finally {
+      statement?.destroySync();
+    }
+  }
+
+  /** undefined: DuckDB makes several statements of this one. */
+  async #prepare(sql: string, operation: Operation): Promise<DuckDBPreparedStatement | undefined> {
+    try {
+      return await this.#answer(operation, () => this.#client.prepare(sql));
+    } catch (error) {
+      const message = error instanceof Error ? error.message : '';
+      if (message.includes('Cannot prepare multiple statements')) return undefined;
+      throw message.includes('No statement to prepare') ? noStatement(error) : error;
+    }
+  }
+
+  async #prepareLast(sql: string, operation: Operation): Promise<DuckDBPreparedStatement> {
+    const statements = await this.#answer(operation, () => this.#client.extractStatements(sql));
+    for (let index = 0; index < statements.count - 1; index += 1) {
+      const statement = await this.#answer(operation, () => statements.prepare(index));
+      try {
+        await this.#answer(operation, () => statement.run());
+        if (statement.statementType === StatementType.TRANSACTION) this.#transaction = await this.#askTransaction();
+      } finally {
+        statement.destroySync();
+      }
+    }
+    return await this.#answer(operation, () => statements.prepare(statements.count - 1));
+  }
+
+  /** Rows that a reader has not taken yet would be lost with the next statement. */
+  async #setAside(operation: Operation): Promise<void> {
+    const cursor = this.#open;
+    if (cursor === undefined) return;
+    if (await cursor.setAside(bufferedChunks, operation)) {
+      this.#open = undefined;
+      return;
+    }
+    if (operation.cancelled) throw cancelled();
+    throw new Diagnostic(
+      'too_busy',
+      `The rows of the statement before are still being read, and more than ${(bufferedChunks * chunkRows).toLocaleString('en-US')} are left.`,
+      { hint: 'Read them to the end or cancel that statement first; or use another session.' },
+    );
+  }
+
+  /** For the cursor that is open: its next rows, in its turn. */
+  fetch(cursor: StreamCursor): Promise<void> {
+    return this.#turn('', undefined, async (operation) => {
+      if (!cursor.isAwaited) return;
+      this.#fetching = { cursor, operation };
+      try {
+        await this.#answer(operation, () => cursor.read());
+      } catch (error) {
+        cursor.end(await this.#failure(error, cursor.sql, 'inside'));
+      } finally {
+        this.#fetching = undefined;
+      }
+      if (cursor.ended && this.#open === cursor) this.#open = undefined;
+    });
+  }
+
+  /**
+   * Makes DuckDB forget a cursor that has been ended. An interrupt would abort the user's transaction, so it is used only while
+   * rows are being fetched; else any other statement makes DuckDB drop the stream, and preparing one is enough.
+   */
+  async drop(cursor: StreamCursor): Promise<void> {
+    if (this.#closing !== undefined || this.#open !== cursor) return;
+    if (this.#fetching?.cursor === cursor) await this.#cancel(this.#fetching.operation);
+    await this.#turn('', undefined, async () => {
+      if (this.#open !== cursor) return;
+      this.#open = undefined;
+      const statement = await this.#client.prepare('SELECT 1').catch(() => undefined);
+      statement?.destroySync();
+    });
+  }
+
+  /** Makes the Diagnostic, and finds out what the error has done to the transaction: DuckDB is asked, no list of errors is kept. */
+  async #failure(error: unknown, sql: string | undefined, where: 'inside' | 'anywhere'): Promise<Diagnostic> {
+    const diagnostic = duckdbDiagnostic(error, sql);
+    if (diagnostic.code === 'fatal') {
+      this.#failed();
+      if (this.#transaction === 'open') this.#transaction = 'aborted';
+    } else if (where === 'anywhere') {
+      this.#transaction = await this.#askTransaction();
+    } else if (this.#transaction === 'open' && (await this.#transactionId()) === undefined) {
+      this.#transaction = 'aborted';
+    }
+    return diagnostic;
+  }
+
+  /** Inside a transaction the id stays the same; outside each statement has its own; in an aborted one there is no answer. */
+  async #askTransaction(): Promise<TransactionState> {
+    const first = await this.#transactionId();
+    const second = await this.#transactionId();
+    if (first === undefined || second === undefined) return 'aborted';
+    return first === second ? 'open' : 'none';
+  }
+
+  async #transactionId(): Promise<bigint | undefined> {
+    try {
+      const answer = await this.#client.runAndReadAll('SELECT system.main.txid_current()');
+      const id = answer.getRows()[0]?.[0];
+      return typeof id === 'bigint' ? id : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+export interface NativeTable {
+  readonly schema: string;
+  readonly table: string;
+  readonly catalogue?: string;
+}
+
+async function appendColumns(
+  connection: DuckDBConnection,
+  { table, schema, catalogue }: NativeTable,
+  columns: readonly ArrayLike<DuckDBValue>[],
+): Promise<void> {
+  const appender = await connection.createAppender(table, schema, catalogue);
+  try {
+    const rowCount = columns[0]?.length ?? 0;
+    const { columnCount } = appender;
+    if (columns.length !== columnCount || columns.some((column) => column.length !== rowCount)) {
+      throw new Diagnostic(
+        'internal',
+        `${schema}.${table} has ${columnCount} columns; ${columns.length} were given, the first with ${rowCount} rows.`,
+      );
+    }
+    const types = Array.from({ length: columnCount }, (_, index) => appender.columnType(index));
+    for (let start = 0; start < rowCount; start += chunkRows) {
+      const chunk = DuckDBDataChunk.create(types, Math.min(chunkRows, rowCount - start));
+      columns.forEach((column, index) => {
+        const vector = chunk.getColumnVector(index);
+        for (let row = 0; row < chunk.rowCount; row += 1) vector.setItem(row, column[start + row] ?? null);
+        vector.flush();
+      });
+      appender.appendDataChunk(chunk);
+    }
+  } catch (error) {
+    appender.clear();
+    appender.closeSync();
+    throw error;
+  }
+  // What is not flushed is not part of the COMMIT, and would be committed by itself later. Inside a transaction this is memory only.
+  appender.closeSync();
+}
+
+/** Words without which a text can neither begin nor end a transaction. */
+const mayEndTransaction = /\b(?:begin|start|commit|end|rollback|abort|import|analy[sz]e)\b/i;
+
+function noStatement(error: unknown): Diagnostic {
+  return new Diagnostic('syntax_error', 'There is no statement in this text.', { cause: error });
+}
+
+function cancelled(): Diagnostic {
+  return new Diagnostic('cancelled', 'The statement was cancelled.');
+}
+
+function mustHoldNoNul(sql: string): void {
+  const start = sql.indexOf('\0');
+  if (start < 0) return;
+  throw new Diagnostic('invalid_encoding', 'A statement cannot hold the character NUL (U+0000).', {
+    span: { start, end: start + 1 },
+    hint: 'Remove it, or write chr(0) in SQL.',
+  });
+}
+
+/** The answer of one statement: what was set aside first, then what DuckDB still has. */
+class StreamCursor implements NativeCursor {
+  readonly sql: string;
+  readonly statementType: string;
+  readonly returnType: 'rows' | 'changed' | 'nothing';
+  readonly rowsChanged: number;
+  /** Its rows are computed as they are read, so another statement would cut them short. */
+  readonly streaming: boolean;
+  readonly #connection: NativeConnection;
+  readonly #result: DuckDBResult;
+  readonly #aside: NativeChunk[] = [];
+  readonly #readers: { give(chunk: NativeChunk | undefined): void; refuse(error: Diagnostic): void }[] = [];
+  #columns: readonly NativeColumn[] | undefined;
+  #ended: boolean;
+  #failure: Diagnostic | undefined;
+
+  constructor(connection: NativeConnection, result: DuckDBResult, type: StatementType, sql: string) {
+    this.#connection = connection;
+    this.#result = result;
+    this.sql = sql;
+    this.statementType = StatementType[type] ?? 'INVALID';
+    this.returnType = returnTypeOf(result);
+    this.rowsChanged = this.returnType === 'changed' ? result.rowsChanged : 0;
+    this.#ended = this.returnType !== 'rows';
+    this.streaming = !this.#ended && result.isStreaming;
+  }
+
+  get columns(): readonly NativeColumn[] {
+    this.#columns ??=
+      this.returnType !== 'rows'
+        ? []
+        : Array.from({ length: this.#result.columnCount }, (_, index) => ({
+            name: this.#result.columnName(index),
+            type: this.#result.columnType(index),
+          }));
+    return this.#columns;
+  }
+
+  async next(): Promise<NativeChunk | undefined> {
+    const chunk = this.#aside.shift();
+    if (chunk !== undefined) return chunk;
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#ended) return undefined;
+    if (!this.streaming) return await this.fetch().catch(raise);
+    // Whoever comes first serves this reader: its own turn, or a statement that sets the rows aside.
+    return await new Promise((give, refuse) => {
+      this.#readers.push({ give, refuse });
+      this.#connection.fetch(this).catch((error) => this.end(duckdbDiagnostic(error)));
+    });
+  }
+
+  async cancel(): Promise<void> {
+    this.#aside.length = 0;
+    this.end(undefined);
+    if (this.streaming) await this.#connection.drop(this);
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get isAwaited(): boolean {
+    return this.#readers.length > 0;
+  }
+
+  /** Within a turn of the connection: one chunk more, to the reader that waits or aside. */
+  async read(): Promise<void> {
+    const chunk = await this.fetch();
+    if (chunk === undefined) return this.end(undefined);
+    if (this.#ended) return;
+    const reader = this.#readers.shift();
+    if (reader === undefined) this.#aside.push(chunk);
+    else reader.give(chunk);
+  }
+
+  /** Within a turn of the connection: everything that is left, if it is not more than `limit` chunks. */
+  async setAside(limit: number, operation: { readonly cancelled: boolean }): Promise<boolean> {
+    try {
+      while (!this.#ended) {
+        if (this.#aside.length >= limit || operation.cancelled) return false;
+        await this.read();
+      }
+    } catch (error) {
+      this.end(duckdbDiagnostic(error, this.sql));
+    }
+    return true;
+  }
+
+  /** Within a turn of the connection, or where none is needed because nothing streams. */
+  async fetch(): Promise<NativeChunk | undefined> {
+    const chunk = this.returnType === 'rows' ? await this.#result.fetchChunk() : null;
+    return chunk === null || chunk.rowCount === 0 ? undefined : chunk;
+  }
+
+  /** Nothing more will come; readers that wait hear why. */
+  end(failure: Diagnostic | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#failure = failure;
+    for (const reader of this.#readers.splice(0)) {
+      if (failure === undefined) reader.give(undefined);
+      else reader.refuse(failure);
+    }
+  }
+}
+
+function returnTypeOf(result: DuckDBResult): 'rows' | 'changed' | 'nothing' {
+  switch (result.returnType) {
+    case ResultReturnType.QUERY_RESULT:
+      // CHECKPOINT answers no row of one column called Success.
+      return !result.isStreaming &&
+        result.columnCount === 1 &&
+        result.columnName(0) === 'Success' &&
+        result.statementType === StatementType.CALL
+        ? 'nothing'
+        : 'rows';
+    case ResultReturnType.CHANGED_ROWS:
+      return 'changed';
+    case ResultReturnType.NOTHING:
+    case ResultReturnType.INVALID:
+      return 'nothing';
+  }
+}
+
+/** Each parameter of the statement gets exactly one value; DuckDB itself would abort the transaction over a missing one. */
+function bind(statement: DuckDBPreparedStatement, parameters: NativeParameters | undefined): void {
+  const count = statement.parameterCount;
+  if (count === 0 && parameters === undefined) return;
+  const given = parameters ?? [];
+  if (isList(given)) {
+    if (given.length !== count) throw wrongCount(statement, given.length);
+    given.forEach((parameter, index) => {
+      bindOne(statement, index + 1, `$${index + 1}`, parameter);
+    });
+    return;
+  }
+  const byName = new Map(Object.entries(given).map(([name, parameter]) => [name.toLowerCase(), { name, parameter }]));
+  const wanted = Array.from({ length: count }, (_, index) => statement.parameterName(index + 1));
+  wanted.forEach((name, index) => {
+    const entry = byName.get(name.toLowerCase());
+    if (entry === undefined) {
+      throw new Diagnostic('undefined_parameter', `The parameter $${name} has no value.`, {
+        hint: `Given: ${listed(Object.keys(given))}.`,
+      });
+    }
+    byName.delete(name.toLowerCase());
+    bindOne(statement, index + 1, `$${name}`, entry.parameter);
+  });
+  const [extra] = byName.values();
+  if (extra !== undefined) {
+    throw new Diagnostic('undefined_parameter', `The statement has no parameter $${extra.name}.`, {
+      hint: `Its parameters: ${listed(wanted)}.`,
+    });
+  }
+}
+
+function isList(parameters: NativeParameters): parameters is readonly NativeParameter[] {
+  return Array.isArray(parameters);
+}
+
+function wrongCount(statement: DuckDBPreparedStatement, given: number): Diagnostic {
+  const count = statement.parameterCount;
+  const plural = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
+  const names = Array.from({ length: count }, (_, index) => nameOf(statement, index + 1));
+  return new Diagnostic(
+    'undefined_parameter',
+    `The statement has ${plural(count, 'parameter')}; ${plural(given, 'value')} ${given === 1 ? 'was' : 'were'} given.`,
+    {
+      hint: count === 0 ? 'Write ? or $name where a value belongs.' : `Its parameters: ${listed(names)}.`,
+    },
+  );
+}
+
+/** `$1, $3` counts two parameters, but the client cannot name the second. */
+function nameOf(statement: DuckDBPreparedStatement, index: number): string {
+  try {
+    return statement.parameterName(index);
+  } catch {
+    return String(index);
+  }
+}
+
+function bindOne(statement: DuckDBPreparedStatement, index: number, name: string, { value, type }: NativeParameter): void {
+  try {
+    if (value === null) statement.bindNull(index);
+    else statement.bindValue(index, value, type);
+  } catch (error) {
+    throw cannotBind(name, error);
+  }
+}
+
+function cannotBind(name: string, error: unknown): Diagnostic {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new Diagnostic('wrong_type', `The value of the parameter ${name} cannot be given to DuckDB: ${reason}`, { cause: error });
+}
+
+function listed(names: readonly string[]): string {
+  return names.length === 0 ? 'none' : names.map((name) => `$${name}`).join(', ');
+}
+
 // What values.ts needs of the client.
-export type { DuckDBType, DuckDBValue } from '@duckdb/node-api';
+export type { DuckDBType, DuckDBValue, DuckDBVector as NativeVector } from '@duckdb/node-api';
 export {
   ANY,
   ARRAY,
