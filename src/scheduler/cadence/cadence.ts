@@ -1,16 +1,23 @@
-// What a schedule's `sched` means. A cadence is plain data, compiled when it is defined and stored with the schedule.
+// What a schedule's `sched` means, and when it fires. A cadence is plain data, compiled when it is defined and stored with
+// the schedule; this file is the room's door, and everything the rest of the house needs is exported here.
 //
-// The room, from here down:
-//   cadence.ts   Cadence, parseCadence: text -> value          (cron.ts interval.ts once.ts words.ts hold one form each)
-//   timing.ts    Timing, Fire, next, previous, matches, compile: value -> instants
-//   describe.ts  describe, note: value -> words                warnings.ts  warningsFor, neverFires, noBusinessDay
-//   zone.ts      validateZone, formatLocal                     calendar.ts ics.ts country.ts  which days are free
+// Behind it: cron.ts interval.ts once.ts words.ts read one form each; pattern.ts finds matching readings of a clock,
+// zone.ts knows clocks, evaluator.ts makes instants of readings, timing.ts and holidayMove.ts compose them; describe.ts and
+// warnings.ts speak. calendar.ts ics.ts country.ts know free days, and are imported by their names.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
-import type { CronCadence } from './cron.ts';
-import type { IntervalCadence } from './interval.ts';
-import type { OnceCadence } from './once.ts';
-import type { WordsCadence } from './words.ts';
+import { type CronCadence, parseAlias, parseCron } from './cron.ts';
+import { type IntervalCadence, parseInterval } from './interval.ts';
+import { type OnceCadence, parseOnce } from './once.ts';
+import { looksLikeWords, parseWords, type WordsCadence } from './words.ts';
+
+export type { CalendarDays } from './calendar.ts';
+export { describe, note } from './describe.ts';
+export { type CompiledTiming, compile, type Fire, matches, next, previous, type Timing } from './timing.ts';
+export { neverFires, noBusinessDay, type Warning, warningsFor } from './warnings.ts';
+export { formatLocal, validateZone } from './zone.ts';
+
+export type Cadence = CronCadence | IntervalCadence | OnceCadence | WordsCadence | RebootCadence;
 
 /** Each scheduler start; no instant of the clock, so `next` knows none. */
 export interface RebootCadence {
@@ -19,15 +26,52 @@ export interface RebootCadence {
   readonly text: string;
 }
 
-export type Cadence = CronCadence | IntervalCadence | OnceCadence | WordsCadence | RebootCadence;
-
 export interface CadenceContext {
   readonly zone: string;
   /** pg_cron's rule for day fields that begin with `*`; the canonical `text` then says the same in the standard dialect. */
   readonly dialect?: 'standard' | 'pg_cron';
 }
 
-/** Throws a Diagnostic whose span lies in `text`. Bounded cache: a text seen before costs a look-up. */
+/** Bounded: ten thousand texts, the oldest goes first. */
+const seenLimit = 10_000;
+const seen = new Map<string, Cadence>();
+
+/** Throws a Diagnostic whose span lies in `text`. A text seen before costs a look-up. */
 export function parseCadence(text: string, context: CadenceContext): Cadence {
-  throw new Diagnostic('unsupported', `'${text}' in ${context.zone}`);
+  const key = `${context.dialect ?? 'standard'} ${context.zone} ${text}`;
+  const known = seen.get(key);
+  if (known !== undefined) return known;
+  const cadence = parsed(text, context);
+  if (seen.size >= seenLimit)
+    for (const oldest of seen.keys()) {
+      seen.delete(oldest);
+      break;
+    }
+  seen.set(key, cadence);
+  return cadence;
+}
+
+function parsed(text: string, context: CadenceContext): Cadence {
+  const trimmed = text.trim();
+  if (/^@reboot$/i.test(trimmed)) return { kind: 'reboot', version: 1, text: '@reboot' };
+  if (trimmed.startsWith('@')) return parseAlias(text);
+  if (/^every\b/i.test(trimmed) || /^\d+\s*[a-z]+$/i.test(trimmed)) return parseInterval(text);
+  if (/^(?:at\b|['"]?\d{4}-)/i.test(trimmed)) return parseOnce(text);
+  if (looksLikeWords(trimmed)) return parseWords(text);
+  if (trimmed === '') {
+    throw new Diagnostic('invalid_cadence', 'the cadence is empty', { span: { start: 0, end: text.length }, hint: forms });
+  }
+  // A first field of letters is no field of any cron; what was meant is unclear, so all forms are shown.
+  if (/^[a-z]{2,}/i.test(trimmed)) {
+    throw new Diagnostic('invalid_cadence', `'${trimmed}' is not a cadence`, { span: spanOf(text), hint: forms });
+  }
+  return parseCron(text, context.dialect ?? 'standard');
+}
+
+const forms =
+  "write a cron ('0 2 * * *'), an alias (@daily), an interval (every 30m), an instant (at '2027-09-20 02:00') or calendar words (business days at 18:00)";
+
+function spanOf(text: string): { start: number; end: number } {
+  const start = text.length - text.trimStart().length;
+  return { start, end: start + text.trim().length };
 }
