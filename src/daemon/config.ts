@@ -13,24 +13,31 @@ export interface Config {
   readonly canEdit: boolean;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** The variables that are looked at; `cuckoo --help` lists them. */
+interface Environment {
+  readonly CUCKOO_FILE?: string | undefined;
+  readonly NO_COLOR?: string | undefined;
+  readonly TERM?: string | undefined;
+  readonly XDG_STATE_HOME?: string | undefined;
+  readonly HOME?: string | undefined;
+}
 
 export function readConfig(environment: Environment = process.env): Config {
-  const isDumb = environment['TERM'] === 'dumb';
+  const isDumb = environment.TERM === 'dumb';
   return {
-    file: given(environment['CUCKOO_FILE']) ?? './cuckoo.duckdb',
+    file: given(environment.CUCKOO_FILE) ?? './cuckoo.duckdb',
     historyPath: historyPath(environment),
     // https://no-color.org: set and not empty, whatever it holds.
-    color: given(environment['NO_COLOR']) === undefined && !isDumb,
+    color: given(environment.NO_COLOR) === undefined && !isDumb,
     canEdit: !isDumb,
   };
 }
 
 function historyPath(environment: Environment): string | undefined {
-  const state = given(environment['XDG_STATE_HOME']);
+  const state = given(environment.XDG_STATE_HOME);
   // The XDG specification: a path that is not absolute is ignored.
   if (state !== undefined && isAbsolute(state)) return join(state, 'cuckoo', 'history');
-  const home = given(environment['HOME']) ?? given(homedir());
+  const home = given(environment.HOME) ?? given(homedir());
   return home === undefined ? undefined : join(home, '.local', 'state', 'cuckoo', 'history');
 }
 
