@@ -144,6 +144,12 @@ export class Editor {
     });
   }
 
+  /** This read and every later one end: the user is gone. */
+  end(): void {
+    this.#ended = true;
+    this.#settle({ kind: 'end' });
+  }
+
   // ---- Keys ----
 
   readonly #onKeypress = (character: string | undefined, key: Partial<Key> | undefined): void => {
@@ -156,10 +162,7 @@ export class Editor {
     });
   };
 
-  readonly #onEnd = (): void => {
-    this.#ended = true;
-    this.#settle({ kind: 'end' });
-  };
+  readonly #onEnd = (): void => this.end();
 
   readonly #onResize = (): void => {
     if (this.#answer === undefined) return;

@@ -1,0 +1,122 @@
+// The command line. It only reads: what was asked comes back as plain data, what was wrong as one Diagnostic.
+
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Diagnostic } from '../core/diagnostic.ts';
+import { suggest } from '../parser/suggest.ts';
+import { type Mode, modes } from './render/mode.ts';
+import { cuckooVersion, duckdbVersion } from './version.ts';
+
+export interface CommandLine {
+  /** The database; undefined where none was named. */
+  readonly file: string | undefined;
+  /** What to run, in the order in which it was given; empty: standard input, or the shell on a terminal. */
+  readonly inputs: readonly Input[];
+  readonly format: Mode | undefined;
+  readonly color: boolean;
+  readonly readOnly: boolean;
+}
+
+export type Input =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'standard input' };
+
+export type Asked =
+  | { readonly kind: 'run'; readonly commandLine: CommandLine }
+  /** --help, --version */
+  | { readonly kind: 'print'; readonly text: string };
+
+export function parseCommandLine(argv: readonly string[]): Asked {
+  const inputs: Input[] = [];
+  let printed = '';
+  const command = new Command('cuckoo')
+    .usage('[options] [FILE]')
+    .description('DuckDB SQL, and schedules that live in the database file.')
+    .argument('[FILE]', 'the database, made where there is none; :memory: for one that is not kept (default: ./cuckoo.duckdb)')
+    .addOption(
+      new Option('-c, --command <sql>', 'run SQL and leave; may be repeated').argParser((text: string) => {
+        inputs.push({ kind: 'text', text });
+        return text;
+      }),
+    )
+    .addOption(
+      new Option('-f, --file <path>', 'run a file of SQL and leave (- is standard input); may be repeated').argParser((path: string) => {
+        if (path === '') throw new InvalidArgumentError('the path is empty');
+        inputs.push(path === '-' ? { kind: 'standard input' } : { kind: 'file', path });
+        return path;
+      }),
+    )
+    .addOption(
+      new Option('--format <mode>', `how results are written: ${modes.join(', ')} (default: duckbox)`).argParser((word: string) => {
+        return readMode(word);
+      }),
+    )
+    .option('--no-color', 'write no colours')
+    .option('--readonly', 'open the database for reading only; it must exist')
+    .version(`cuckoo ${cuckooVersion} (DuckDB ${duckdbVersion})`, '-V, --version', 'say the versions and leave')
+    .helpOption('-h, --help', 'say this and leave')
+    .addHelpText('after', manual)
+    .showSuggestionAfterError(true)
+    .configureHelp({ helpWidth: 100 })
+    .configureOutput({
+      writeOut: (text) => {
+        printed += text;
+      },
+      writeErr: () => {},
+    })
+    .exitOverride();
+  try {
+    command.parse([...argv]);
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return { kind: 'print', text: printed };
+    throw usage(error);
+  }
+  const options = command.opts<{ format?: Mode; color: boolean; readonly?: boolean }>();
+  const [file] = command.args;
+  if (file === '') throw new Diagnostic('usage', 'FILE is empty', { hint: 'name a file, or leave it out for ./cuckoo.duckdb' });
+  return {
+    kind: 'run',
+    commandLine: { file, inputs, format: options.format, color: options.color, readOnly: options.readonly ?? false },
+  };
+}
+
+/** A mode by its name; a Diagnostic that lists them otherwise. */
+export function readMode(word: string): Mode {
+  const mode = modes.find((known) => known === word.toLowerCase());
+  if (mode !== undefined) return mode;
+  const near = suggest(word, modes);
+  throw new Diagnostic('usage', `there is no mode '${word}'`, {
+    hint: `${near === undefined ? '' : `did you mean ${near}? `}modes: ${modes.join(', ')}`,
+  });
+}
+
+const manual = `
+With neither -c nor -f, standard input is run; on a terminal the shell begins.
+-c and -f run in the order given. A script stops at its first error, names its place and leaves the rest undone.
+
+Exit codes:
+  0    all was done
+  1    a statement or a file was wrong
+  2    the command line was wrong
+  4    the database is held by another process
+  130  interrupted (Ctrl-C); an open transaction was rolled back
+
+Environment:
+  CUCKOO_FILE      the database where FILE is left out
+  NO_COLOR         when not empty, no colours
+  XDG_STATE_HOME   history is kept in $XDG_STATE_HOME/cuckoo/history (default: ~/.local/state)
+
+Examples:
+  cuckoo                                     the shell on ./cuckoo.duckdb
+  cuckoo jobs.duckdb -c 'LIST SCHEDULES'     one statement
+  cuckoo --format csv -c 'FROM beats' > beats.csv
+  cuckoo jobs.duckdb < setup.sql`;
+
+function usage(error: unknown): unknown {
+  if (error instanceof Diagnostic || !(error instanceof CommanderError)) return error;
+  // Commander writes `error: .. (Did you mean --format?)`.
+  const text = error.message.replace(/^error:\s*/, '');
+  const near = /\(Did you mean (?:one of )?(.+)\?\)\s*$/s.exec(text)?.[1];
+  const message = text.replace(/\s*\(Did you mean .*$/s, '').replace(/\.$/, '');
+  return new Diagnostic('usage', message, { hint: `${near === undefined ? '' : `did you mean ${near}? `}see cuckoo --help`, cause: error });
+}

@@ -1,0 +1,172 @@
+// The process: from argv to an exit code. What an answer does not need is not loaded: --help and --version touch no engine, and
+// the shell greets before 68 MB of it are read.
+
+import { existsSync } from 'node:fs';
+import { type CommandLine, type Input, parseCommandLine } from './cli.ts';
+import { type Config, readConfig } from './config.ts';
+import { type ExitCode, exitCodeOf, exitCodes, toDiagnostic } from './exit.ts';
+import { OutputClosed } from './output.ts';
+import type { Outcome, Shell } from './shell.ts';
+import { cuckooVersion, duckdbVersion } from './version.ts';
+
+export async function main(argv: readonly string[]): Promise<void> {
+  // An error of a standard stream is met where it is written to; what nobody reads ends nothing by itself.
+  process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
+  const config = readConfig();
+  try {
+    const asked = parseCommandLine(argv);
+    if (asked.kind === 'print') process.stdout.write(asked.text);
+    else process.exitCode = await serve(asked.commandLine, config);
+  } catch (error) {
+    process.exitCode = await explain(error, config);
+  }
+}
+
+async function explain(error: unknown, config: Config): Promise<ExitCode> {
+  if (error instanceof OutputClosed) return exitCodes.outputClosed;
+  const { renderDiagnostic } = await import('./render/diagnostic.ts');
+  const diagnostic = toDiagnostic(error);
+  const { stderr } = process;
+  stderr.write(renderDiagnostic(diagnostic, { color: config.color && stderr.isTTY, columns: stderr.columns }));
+  return exitCodeOf(diagnostic);
+}
+
+async function serve(commandLine: CommandLine, config: Config): Promise<ExitCode> {
+  const { stdin, stdout, stderr } = process;
+  const file = commandLine.file ?? config.file;
+  const interactive = commandLine.inputs.length === 0 && stdin.isTTY;
+  const color = commandLine.color && config.color;
+  if (interactive) stdout.write(greeting(file, commandLine.readOnly));
+  const [{ open }, { Output }, { Shell }, { claimFile }, { systemClock }] = await Promise.all([
+    import('../engine/engine.ts'),
+    import('./output.ts'),
+    import('./shell.ts'),
+    import('./lock.ts'),
+    import('../scheduler/clock.ts'),
+  ]);
+  const database = await open(file, { readOnly: commandLine.readOnly, claim: claimFile, kind: 'shell' });
+  try {
+    const session = await database.session();
+    const shell = new Shell({
+      database,
+      session,
+      output: new Output(stdout, 'standard output'),
+      errors: stderr,
+      clock: systemClock,
+      mode: commandLine.format ?? 'duckbox',
+      color: { output: color && stdout.isTTY, errors: color && stderr.isTTY },
+      interactive,
+    });
+    try {
+      if (interactive) return await converse(shell, config, color);
+      return await runInputs(shell, commandLine.inputs);
+    } finally {
+      await shell.close();
+      await session.close();
+    }
+  } finally {
+    await database.close();
+  }
+}
+
+// ---- Scripts ----
+
+async function runInputs(shell: Shell, inputs: readonly Input[]): Promise<ExitCode> {
+  const { readScript, runPieces, runStream } = await import('./script.ts');
+  const { readPieces } = await import('./input.ts');
+  const { stdin, stderr } = process;
+  let ended: ExitCode | undefined;
+  const stop = (code: ExitCode) => (): void => {
+    // The second time nobody waits for anything.
+    if (ended !== undefined) process.exit(ended);
+    ended = code;
+    stdin.destroy();
+    shell.interrupt().catch(() => {
+      // The statement has ended by itself.
+    });
+  };
+  const onInterrupt = stop(exitCodes.interrupted);
+  const onTerminate = stop(exitCodes.terminated);
+  process.on('SIGINT', onInterrupt);
+  process.on('SIGTERM', onTerminate);
+  try {
+    let outcome: Outcome = 'done';
+    const texts = inputs.filter((input) => input.kind === 'text').length;
+    let text = 0;
+    for (const input of inputs.length === 0 ? [{ kind: 'standard input' } as const] : inputs) {
+      if (outcome !== 'done' || ended !== undefined) break;
+      switch (input.kind) {
+        case 'text':
+          text++;
+          outcome = await runPieces(shell, readPieces(input.text), texts === 1 ? '-c' : `-c #${text}`);
+          break;
+        case 'file':
+          outcome = await runPieces(shell, readPieces(await readScript(input.path, shell.database.path)), input.path);
+          break;
+        case 'standard input':
+          outcome = await runStream(shell, stdin, '<stdin>');
+          break;
+        default:
+          input satisfies never;
+      }
+    }
+    return ended ?? (outcome === 'failed' ? exitCodes.failed : exitCodes.done);
+  } catch (error) {
+    // Reading was cut off above.
+    if (ended !== undefined) return ended;
+    throw error;
+  } finally {
+    process.off('SIGINT', onInterrupt);
+    process.off('SIGTERM', onTerminate);
+    if (shell.session.transaction !== 'none') stderr.write('note: the script ended inside a transaction, which was rolled back\n');
+  }
+}
+
+// ---- The interactive shell ----
+
+function greeting(file: string, readOnly: boolean): string {
+  const what = file === ':memory:' ? ' (kept nowhere)' : readOnly ? ' (read-only)' : existsSync(file) ? '' : ' (new)';
+  return `Cuckoo ${cuckooVersion}, DuckDB ${duckdbVersion}, ${file}${what}\nStatements end with ;  .help tells more, .quit leaves.\n`;
+}
+
+async function converse(shell: Shell, config: Config, color: boolean): Promise<ExitCode> {
+  const [{ Repl }, { openHistory }] = await Promise.all([import('./repl/repl.ts'), import('./repl/history.ts')]);
+  const { stdin, stdout, stderr } = process;
+  const history = openHistory(config.historyPath);
+  if (history.problem !== undefined) stderr.write(`note: history is not kept: ${history.problem}\n`);
+  const terminal = stdout.isTTY ? stdout : stderr;
+  const repl = new Repl({
+    shell,
+    keyboard: stdin,
+    terminal,
+    history,
+    color,
+    suspend: process.platform === 'win32' ? undefined : () => process.kill(0, 'SIGTSTP'),
+  });
+  let ended: ExitCode | undefined;
+  const leave = (code: ExitCode) => (): void => {
+    if (ended !== undefined) process.exit(ended);
+    ended = code;
+    repl.interrupt();
+    repl.leave();
+  };
+  const onInterrupt = (): void => repl.interrupt();
+  const onTerminate = leave(exitCodes.terminated);
+  const onHangup = leave(exitCodes.hangup);
+  // Whatever ends the process, the terminal is not left in raw mode.
+  const onExit = (): void => repl.close();
+  process.on('SIGINT', onInterrupt);
+  process.on('SIGTERM', onTerminate);
+  process.on('SIGHUP', onHangup);
+  process.on('exit', onExit);
+  try {
+    await repl.run();
+    return ended ?? exitCodes.done;
+  } finally {
+    process.off('SIGINT', onInterrupt);
+    process.off('SIGTERM', onTerminate);
+    process.off('SIGHUP', onHangup);
+    process.off('exit', onExit);
+  }
+}

@@ -1,0 +1,171 @@
+// The interactive shell: prompt, statement, answer, again.
+
+import { type OpenConstruct, split } from '../../parser/split.ts';
+import { readPieces } from '../input.ts';
+import type { Outcome, Shell } from '../shell.ts';
+import { Completer, type CompletionSource } from './completion.ts';
+import { Editor, type Keyboard } from './editor.ts';
+import type { History } from './history.ts';
+import type { Terminal } from './painter.ts';
+
+interface ReplOptions {
+  readonly shell: Shell;
+  readonly keyboard: Keyboard;
+  readonly terminal: Terminal;
+  readonly history: History;
+  readonly color: boolean;
+  /** Stops the process group, as Ctrl-Z does outside of raw mode. */
+  readonly suspend: (() => void) | undefined;
+}
+
+export class Repl {
+  readonly #options: ReplOptions;
+  readonly #editor: Editor;
+  #completion: Promise<unknown> = Promise.resolve();
+  /** Ctrl-C on an empty line, so often in a row. */
+  #idleInterrupts = 0;
+
+  constructor(options: ReplOptions) {
+    this.#options = options;
+    const { keyboard, terminal, history, color, suspend } = options;
+    const completer = new Completer(sourceOf(options.shell));
+    this.#editor = new Editor({
+      keyboard,
+      terminal,
+      history,
+      color,
+      prompt: (text, line) => this.#prompt(text, line),
+      isComplete,
+      complete: (text, cursor) => {
+        const answer = completer.complete(text, cursor);
+        this.#completion = answer.catch(() => undefined);
+        return answer;
+      },
+      onInterrupt: () => {
+        this.interrupt();
+      },
+      ...(suspend === undefined ? {} : { suspend }),
+    });
+  }
+
+  /** Resolves when the user leaves. */
+  async run(): Promise<void> {
+    const { shell, terminal } = this.#options;
+    this.#editor.open();
+    try {
+      for (;;) {
+        const entered = await this.#editor.read();
+        if (entered.kind === 'end') return;
+        if (entered.kind === 'abandoned') {
+          if (entered.text.trim() === '') this.#explainLeaving();
+          continue;
+        }
+        this.#idleInterrupts = 0;
+        // Completion asks the same session; it must have its answer before the next statement.
+        await this.#completion;
+        if ((await this.#runText(entered.text)) === 'quit') return;
+      }
+    } finally {
+      this.#editor.close();
+      if (shell.session.transaction !== 'none') terminal.write('The open transaction was rolled back.\n');
+    }
+  }
+
+  /** Ends run() as Ctrl-D does. */
+  leave(): void {
+    this.#editor.end();
+  }
+
+  /** Gives the terminal back at once, whatever is going on. */
+  close(): void {
+    this.#editor.close();
+  }
+
+  interrupt(): void {
+    this.#options.shell.interrupt().catch(() => {
+      // The statement has ended by itself in the meantime.
+    });
+  }
+
+  async #runText(text: string): Promise<Outcome> {
+    const { shell, history } = this.#options;
+    const pieces = readPieces(text);
+    for (const piece of pieces) history.add(piece.kind === 'statement' ? `${piece.text};` : piece.text);
+    for (const [index, piece] of pieces.entries()) {
+      const outcome = await shell.run(piece);
+      if (outcome === 'quit') return outcome;
+      if (outcome === 'failed') {
+        const left = pieces.length - index - 1;
+        if (left > 0) shell.warn(left === 1 ? 'the statement behind it was not run' : `the ${left} statements behind it were not run`);
+        return outcome;
+      }
+    }
+    return 'done';
+  }
+
+  #explainLeaving(): void {
+    this.#idleInterrupts++;
+    if (this.#idleInterrupts >= 2) this.#options.terminal.write('To leave, press Ctrl-D or type .quit\n');
+  }
+
+  #prompt(text: string, line: number): string {
+    const { shell, color } = this.#options;
+    const mark = { none: '', open: '*', aborted: '!' }[shell.session.transaction];
+    const first = `cuckoo${mark}> `;
+    const shown = line === 0 ? first : continuation(text, line).padStart(first.length);
+    return color ? `\x1b[2m${shown}\x1b[0m` : shown;
+  }
+}
+
+/** Long texts are pasted, and their lines are not asked one by one what they stand in. */
+const longestExplained = 20_000;
+
+function continuation(text: string, line: number): string {
+  if (text.length > longestExplained) return '-> ';
+  let end = -1;
+  for (let count = 0; count < line; count++) end = text.indexOf('\n', end + 1);
+  const open = split(text.slice(0, end + 1)).open;
+  return `${open === undefined ? '-' : openMarks[open.construct]}> `;
+}
+
+/** What the lines above broke off in, said in front of the next one. */
+const openMarks: Readonly<Record<OpenConstruct, string>> = {
+  string: "'",
+  'quoted name': '"',
+  'dollar quote': '$$',
+  comment: '/*',
+  'BEGIN block': 'BEGIN',
+  braces: '{',
+  statement: '-',
+};
+
+/** A command of the shell ends with its line, a statement with its `;`. */
+export function isComplete(text: string): boolean {
+  const pieces = readPieces(text);
+  const last = pieces.at(-1);
+  return last?.terminated ?? split(text).open === undefined;
+}
+
+function sourceOf(shell: Shell): CompletionSource {
+  return {
+    async names(noun) {
+      if (shell.session.transaction === 'aborted') return [];
+      const rows = await shell.texts(`SELECT name FROM cron.${noun}s ORDER BY name LIMIT 1000`);
+      return rows.flatMap(([name]) => (name === null || name === undefined ? [] : [name]));
+    },
+    async duckdb(statement) {
+      if (shell.session.transaction === 'aborted') return [];
+      const rows = await shell.texts(
+        `SELECT suggestion, suggestion_start, suggestion_type, suggestion_score FROM sql_auto_complete('${statement.replaceAll("'", "''")}')`,
+      );
+      // DuckDB counts bytes.
+      const bytes = Buffer.from(statement);
+      return rows.map(([text, start, kind, score]) => ({
+        text: text ?? '',
+        start: bytes.toString('utf8', 0, Number(start)).length,
+        kind: kind ?? '',
+        score: Number(score),
+      }));
+    },
+  };
+}

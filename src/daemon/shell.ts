@@ -1,0 +1,242 @@
+// One session and the two streams it writes to. Scripts and the interactive shell are two ways of feeding it pieces; how a piece
+// is run, shown, timed, cancelled and blamed is the same for both, and stands here.
+
+import type { Writable } from 'node:stream';
+import { Diagnostic } from '../core/diagnostic.ts';
+import type { Database } from '../engine/engine.ts';
+import type { Result } from '../engine/result.ts';
+import type { Session } from '../engine/session.ts';
+import type { Clock } from '../scheduler/clock.ts';
+import { isAnswer, sentence, warningsOf } from './answer.ts';
+import { toDiagnostic } from './exit.ts';
+import { type Piece, readPieces } from './input.ts';
+import { type Output, OutputClosed, openOutput } from './output.ts';
+import { ProgressBar } from './progress.ts';
+import { renderDiagnostic } from './render/diagnostic.ts';
+import type { Mode } from './render/mode.ts';
+import { render } from './render/render.ts';
+import { runCommand } from './repl/commands.ts';
+import { readScript, runPieces } from './script.ts';
+
+export type TimerSetting = 'on' | 'off' | 'auto';
+
+/** failed: it was told on standard error. */
+export type Outcome = 'done' | 'failed' | 'quit';
+
+export interface ShellOptions {
+  readonly database: Database;
+  readonly session: Session;
+  readonly output: Output;
+  /** Standard error. */
+  readonly errors: Writable & { readonly columns?: number; readonly isTTY?: boolean };
+  readonly clock: Clock;
+  readonly mode: Mode;
+  /** Colours in results and in errors. */
+  readonly color: { readonly output: boolean; readonly errors: boolean };
+  readonly interactive: boolean;
+}
+
+/** A statement that took at least so long has its time told by itself. */
+const longStatementMs = 100;
+const deepestRead = 16;
+
+export class Shell {
+  mode: Mode;
+  timer: TimerSetting;
+  readonly #options: ShellOptions;
+  readonly #standardOutput: Output;
+  #output: Output;
+  #once: Output | undefined;
+  #progress: ProgressBar | undefined;
+  /** A piece is being run; and in it a statement. */
+  #busy = false;
+  #running = false;
+  #interrupted = false;
+  #depth = 0;
+
+  constructor(options: ShellOptions) {
+    this.#options = options;
+    this.mode = options.mode;
+    this.timer = options.interactive ? 'auto' : 'off';
+    this.#standardOutput = options.output;
+    this.#output = options.output;
+  }
+
+  get database(): Database {
+    return this.#options.database;
+  }
+
+  get session(): Session {
+    return this.#options.session;
+  }
+
+  /** Runs what was typed or read. `name` is what an error is said to stand in; without one it was typed here. */
+  async run(piece: Piece, name?: string): Promise<Outcome> {
+    // What a file read by .read holds is part of the piece that reads it.
+    const outermost = !this.#busy;
+    if (outermost) this.#interrupted = false;
+    this.#busy = true;
+    const since = this.#options.clock.monotonicMs();
+    try {
+      if (piece.kind === 'command') return await runCommand(this, piece.text);
+      await this.show(piece.text);
+      this.#tellTime(this.#options.clock.monotonicMs() - since);
+      return 'done';
+    } catch (error) {
+      this.#progress?.clear();
+      if (error instanceof OutputClosed) throw error;
+      this.report(toDiagnostic(error), piece, name);
+      return 'failed';
+    } finally {
+      if (outermost) this.#busy = false;
+    }
+  }
+
+  /** Executes one statement and shows its answer. */
+  async show(statement: string, { vertical = false }: { readonly vertical?: boolean } = {}): Promise<void> {
+    const { session, clock, errors } = this.#options;
+    if (this.#interrupted) throw cancelled();
+    const progress = new ProgressBar({ clock, terminal: errors, percent: () => session.progress() });
+    this.#progress = progress;
+    this.#running = true;
+    let result: Result | undefined;
+    try {
+      result = await session.execute(statement);
+      await this.#present(result, vertical && isForPeople(this.mode) ? 'line' : this.mode);
+    } finally {
+      progress.clear();
+      await result?.close();
+      this.#running = false;
+    }
+  }
+
+  /** The rows of a query as texts, for what the shell asks in its own interest. */
+  async texts(statement: string): Promise<(string | null)[][]> {
+    const result = await this.session.execute(statement);
+    return (await result.toArray()).map((row) => row.map((value) => (value === null ? null : String(value))));
+  }
+
+  async say(text: string): Promise<void> {
+    await this.#takeOutput().write(text);
+  }
+
+  /** Cancels what is being run; nothing where nothing is. */
+  async interrupt(): Promise<void> {
+    if (!this.#busy) return;
+    this.#interrupted = true;
+    if (this.#running) await this.session.interrupt();
+  }
+
+  /** Results go to a file from now on; without one, to standard output again. */
+  async redirect(path: string | undefined): Promise<void> {
+    const before = this.#output;
+    const next = path === undefined ? this.#standardOutput : await openOutput(path, this.database.path);
+    this.#output = next;
+    if (before !== this.#standardOutput) await before.end();
+  }
+
+  async redirectOnce(path: string): Promise<void> {
+    await this.#once?.end();
+    this.#once = await openOutput(path, this.database.path);
+  }
+
+  async readFile(path: string): Promise<Outcome> {
+    if (this.#depth >= deepestRead) {
+      throw new Diagnostic('too_large', `${path} is read ${deepestRead} files deep`, { hint: 'does a file read itself?' });
+    }
+    const text = await readScript(path, this.database.path);
+    this.#depth++;
+    try {
+      return await runPieces(this, readPieces(text), path);
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  report(diagnostic: Diagnostic, piece?: Piece, name?: string): void {
+    const { errors, color } = this.#options;
+    errors.write(renderDiagnostic(diagnostic, { piece, name, color: color.errors, columns: errors.columns }));
+  }
+
+  warn(text: string): void {
+    this.#options.errors.write(`${text}\n`);
+  }
+
+  async close(): Promise<void> {
+    await this.#once?.end();
+    if (this.#output === this.#standardOutput) await this.#output.flush();
+    else await this.#output.end();
+  }
+
+  async #present(result: Result, mode: Mode): Promise<void> {
+    const output = this.#takeOutput();
+    const sink = {
+      write: async (chunk: string | Uint8Array): Promise<void> => {
+        this.#progress?.clear();
+        // Rows that are here already are written no further either.
+        if (this.#interrupted) throw cancelled();
+        await output.write(chunk);
+      },
+      columns: output.columns,
+    };
+    try {
+      if (isForPeople(mode) && isAnswer(result.columns)) await this.#tellAnswer(result, sink);
+      else if (result.columns.length > 0) await render(result, mode, sink);
+      else if (isForPeople(mode) && this.#options.interactive) await sink.write(`${done(result)}\n`);
+      for (const warning of result.warnings) {
+        this.#progress?.clear();
+        this.warn(warningText(warning.message, warning.hint));
+      }
+    } finally {
+      if (output === this.#once) {
+        this.#once = undefined;
+        await output.end();
+      }
+    }
+  }
+
+  async #tellAnswer(result: Result, sink: { write(text: string): Promise<void> }): Promise<void> {
+    const { clock, database } = this.#options;
+    const told = new Set(result.warnings.map((warning) => warning.message));
+    for (const row of await result.toArray()) {
+      await sink.write(`${sentence(result.columns, row, { now: clock.now(), zone: database.zone })}\n`);
+      for (const message of warningsOf(result.columns, row)) if (!told.has(message)) await sink.write(`${warningText(message)}\n`);
+    }
+  }
+
+  #takeOutput(): Output {
+    return this.#once ?? this.#output;
+  }
+
+  #tellTime(ms: number): void {
+    if (this.timer === 'off' || (this.timer === 'auto' && ms < longStatementMs)) return;
+    this.warn(`Time: ${timeText(ms)}`);
+  }
+}
+
+function cancelled(): Diagnostic {
+  return new Diagnostic('cancelled', 'cancelled');
+}
+
+/** Modes whose reader is a person: an answer may be a sentence there. */
+function isForPeople(mode: Mode): boolean {
+  return mode === 'duckbox' || mode === 'box' || mode === 'line';
+}
+
+/** What a statement without rows has done: `INSERT: 3 rows`, `CREATE TABLE`. */
+function done({ tag, rowsChanged }: Result): string {
+  return rowsChanged === undefined ? tag : `${tag}: ${rowsChanged} ${rowsChanged === 1 ? 'row' : 'rows'}`;
+}
+
+function warningText(message: string, hint?: string): string {
+  return `warning: ${message}${hint === undefined ? '' : `\n   hint: ${hint}`}`;
+}
+
+/** `1.2 ms`, `340 ms`, `2.41 s`, `3m 05s` */
+export function timeText(ms: number): string {
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(2)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}m ${String(seconds % 60).padStart(2, '0')}s`;
+}

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { fromNow, isAnswer, localTime, sentence, warningsOf } from '../../src/daemon/answer.ts';
+import type { Column } from '../../src/engine/result.ts';
+import { TimestampTz } from '../../src/engine/value.ts';
+
+const varchar = { kind: 'VARCHAR' } as const;
+const columns: Column[] = [
+  { name: 'name', type: varchar },
+  { name: 'outcome', type: varchar },
+  { name: 'changed', type: { kind: 'LIST', item: varchar } },
+  { name: 'next_run', type: { kind: 'TIMESTAMPTZ' } },
+  { name: 'in_words', type: varchar },
+  { name: 'warnings', type: { kind: 'LIST', item: varchar } },
+];
+const now = Date.parse('2026-11-20T17:48:00Z');
+const two = TimestampTz.fromEpochMs(Date.parse('2026-11-21T01:00:00Z'));
+
+describe('the answer of a definition', () => {
+  it('is a sentence: what happened, when it runs next, how often', () => {
+    const row = ['daily_backup', 'created', [], two, 'at 02:00 every day, Europe/Berlin', []];
+    expect(isAnswer(columns)).toBe(true);
+    expect(sentence(columns, row, { now, zone: 'Europe/Berlin' })).toBe(
+      'daily_backup: created; next run Sat 21 Nov 02:00 CET (in 7h 12m); at 02:00 every day, Europe/Berlin',
+    );
+  });
+
+  it('names what was changed, and leaves out what there is not', () => {
+    expect(sentence(columns, ['x', 'updated', ['sched', 'timezone'], null, null, []], { now, zone: 'UTC' })).toBe(
+      'x: updated (sched, timezone)',
+    );
+    expect(sentence(columns.slice(0, 2), ['p', 'dropped'], { now, zone: 'UTC' })).toBe('p: dropped');
+  });
+
+  it('carries its warnings', () => {
+    expect(warningsOf(columns, ['x', 'created', [], null, null, ['fires on both']])).toEqual(['fires on both']);
+    expect(warningsOf(columns.slice(0, 2), ['p', 'dropped'])).toEqual([]);
+  });
+
+  it('is told apart from other results by its columns', () => {
+    expect(isAnswer(columns.slice(1))).toBe(false);
+    expect(isAnswer([])).toBe(false);
+  });
+});
+
+describe('an instant for people', () => {
+  it('names the zone by its own short name, and the year and seconds only where they matter', () => {
+    const at = Date.parse('2026-11-21T01:00:00Z');
+    expect(localTime(at, { now, zone: 'America/New_York' })).toBe('Fri 20 Nov 20:00 EST');
+    expect(localTime(at + 5000, { now, zone: 'UTC' })).toBe('Sat 21 Nov 01:00:05 UTC');
+    expect(localTime(Date.parse('2027-07-01T00:00:00Z'), { now, zone: 'Europe/Berlin' })).toBe('Thu 1 Jul 2027 02:00 CEST');
+    expect(localTime(at, { now, zone: 'Asia/Tokyo' })).toBe('Sat 21 Nov 10:00 GMT+9');
+  });
+
+  it.each([
+    [0, 'now'],
+    [4000, 'in 4s'],
+    [65_000, 'in 1m 5s'],
+    [3_600_000, 'in 1h'],
+    [25_920_000, 'in 7h 12m'],
+    [90_061_000, 'in 1d 1h'],
+    [86_399_600, 'in 1d'],
+  ])('and how far it is: %d ms', (ms, text) => {
+    expect(fromNow(ms)).toBe(text);
+  });
+});
