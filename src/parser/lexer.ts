@@ -91,7 +91,7 @@ export function settledBlank(text: string, from: number): number {
 }
 
 /** DuckDB's white space: five of ASCII, and the Unicode blanks that it turns into spaces, the byte order mark among them. */
-function isSpace(code: number): boolean {
+export function isSpace(code: number): boolean {
   if (code < 0x80) return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09 || code === 0x0c;
   if (code < 0x2000) return code === 0xa0;
   return code <= 0x200b || code === 0x202f || code === 0x205f || code === 0x2060 || code === 0x3000 || code === 0xfeff;

@@ -185,15 +185,17 @@ function readHead(statement: OpenStatement, text: string, token: Token, base: nu
   if (token.kind === 'symbol') {
     const symbol = text[token.start];
     if (symbol === '(') statement.depth += 1;
-    else if (symbol === ')') statement.depth = Math.max(0, statement.depth - 1);
-    else if (symbol === '{') statement.body = { kind: 'braces', start: base + token.start, depth: 1, atStatementStart: false };
+    else if (symbol === ')') {
+      statement.depth = Math.max(0, statement.depth - 1);
+      statement.hasName = true;
+    } else if (symbol === '{') statement.body = { kind: 'braces', start: base + token.start, depth: 1, atStatementStart: false };
     return;
   }
   if (token.kind === 'quotedName') statement.hasName = true;
   if (token.kind !== 'word' || statement.depth > 0) return;
   // A procedure may be called `begin`: only after a name does AS introduce a body.
   const word = token.end - token.start > 6 ? '' : text.slice(token.start, token.end).toUpperCase();
-  if (word === 'AS') statement.afterAs = true;
+  if (word === 'AS' && !afterAs) statement.afterAs = true;
   else if (word === 'BEGIN' && afterAs && statement.hasName) {
     statement.body = { kind: 'block', start: base + token.start, depth: 0, atStatementStart: true };
   } else if (word !== 'IF' && word !== 'NOT' && word !== 'EXISTS') statement.hasName = true;

@@ -166,18 +166,18 @@ function readValue(cursor: Cursor, shape: Shape, depth: number): Value {
   }
 }
 
-function takesPhrase(shape: Shape): boolean {
+export function takesPhrase(shape: Shape): boolean {
   return shape.kind === 'cadence' || shape.kind === 'phrase' || (shape.kind === 'instant' && shape.phrase);
 }
 
-function itemShape(shape: Shape): Shape {
+export function itemShape(shape: Shape): Shape {
   if (shape.kind === 'list') return shape.of;
   if (shape.kind === 'cadence') return shape;
   if (shape.kind === 'oneOf') return shape.shapes.map(itemShape).find((item) => item.kind !== 'any') ?? { kind: 'any' };
   return { kind: 'any' };
 }
 
-function objectPlace(shape: Shape): Place {
+export function objectPlace(shape: Shape): Place {
   if (shape.kind === 'object') return shape.place;
   if (shape.kind === 'list') return objectPlace(shape.of);
   if (shape.kind === 'oneOf') return shape.shapes.map(objectPlace).find((place) => place !== freePlace) ?? freePlace;
@@ -385,7 +385,7 @@ function readPhrase(cursor: Cursor, shape: Shape): Value {
   }
   if (last === undefined) throw cursor.expected(['a value'], describeShape(shape));
   const phrase: PhraseValue = { kind: 'phrase', text: pieces.join(''), offsets, span: cursor.spanFrom(first.start) };
-  if (isBareCron(phrase.text)) throw bareCron(cursor, first.start);
+  if (shape.kind !== 'phrase' && isBareCron(phrase.text)) throw bareCron(cursor, first.start);
   return phrase;
 }
 
@@ -397,7 +397,7 @@ function endsPhrase(cursor: Cursor, token: Token): boolean {
 }
 
 /** No phrase begins with a star, a question mark or a number and then goes on in the manner of a cron. */
-function isBareCron(text: string): boolean {
+export function isBareCron(text: string): boolean {
   return /^(?:[*?]|\d+\s*[-/*]|\d+\s+[\d*?])/.test(text) && !/^\d+-\d+-\d+/.test(text);
 }
 
