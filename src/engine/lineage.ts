@@ -31,11 +31,15 @@ export interface LineageParameter {
 export async function lineageOf(
   statements: readonly string[],
   connection: LineageConnection,
-  options: { readonly database: string; readonly parameters?: readonly LineageParameter[] },
+  parameters: readonly LineageParameter[] = [],
 ): Promise<LineageEntry[]> {
-  const tables = new Tables(options.database);
+  // The file that was opened is the first database, and the guard keeps it attached.
+  const [main] = await connection.all<{ name: string }>(
+    'SELECT database_name AS name FROM duckdb_databases() WHERE NOT internal ORDER BY database_oid ASC NULLS LAST LIMIT 1',
+  );
+  const tables = new Tables(main?.name ?? '');
   for (const statement of statements) {
-    const text = withoutParameters(statement, options.parameters ?? []);
+    const text = withoutParameters(statement, parameters);
     if (text !== undefined) await readStatement(text, connection, tables);
   }
   return tables.entries();

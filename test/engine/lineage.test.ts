@@ -32,7 +32,7 @@ afterAll(() => instance.closeSync());
 /** `orders+` is written, `orders` read, `?` unknown. */
 async function tables(statements: string | readonly string[], parameters: readonly LineageParameter[] = []): Promise<string> {
   const list = typeof statements === 'string' ? [statements] : statements;
-  const entries = await lineageOf(list, connection, { database: 'memory', parameters });
+  const entries = await lineageOf(list, connection, parameters);
   return entries.map(({ table, access }) => `${table ?? '?'}${access === 'writes' ? '+' : ''}`).join(' ');
 }
 
