@@ -215,7 +215,11 @@ export class TimestampTz {
   }
 
   static fromDate(date: Date): TimestampTz {
-    return new TimestampTz(BigInt(date.getTime()) * 1000n);
+    return TimestampTz.fromEpochMs(date.getTime());
+  }
+
+  static fromEpochMs(epochMs: number): TimestampTz {
+    return new TimestampTz(BigInt(epochMs) * 1000n);
   }
 
   get isFinite(): boolean {

@@ -31,7 +31,10 @@ import * as native from './native.ts';
 /** A chunk's values, a list for each column. */
 export function readColumns(chunk: native.NativeChunk, types: readonly SqlType[]): Value[][] {
   const count = chunk.rowCount;
-  return types.map((type, at) => readVector(chunk.getColumnVector(at), type, count));
+  // The client has no vector for a column of nothing but NULL, which `unnest(.., recursive := true)` makes.
+  return types.map((type, at) =>
+    type.kind === 'NULL' ? new Array<Value>(count).fill(null) : readVector(chunk.getColumnVector(at), type, count),
+  );
 }
 
 /** A parameter as the client binds it. */

@@ -176,6 +176,10 @@ describe('values', () => {
     expect(rows).toEqual([[`${mark}a`, `${mark}${'long'.repeat(10)}`, [mark, `a${mark}`], mark + mark]]);
   });
 
+  test('are null in a column of type NULL', async () => {
+    expect((await read("SELECT unnest([{'a': NULL}], recursive := true)")).rows).toEqual([[null]]);
+  });
+
   test('keep NUL characters', async () => {
     expect(await readOne("'a' || chr(0) || 'b'")).toBe('a\0b');
   });
