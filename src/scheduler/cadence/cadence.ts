@@ -10,6 +10,7 @@ import { type CronCadence, parseAlias, parseCron } from './cron.ts';
 import { type IntervalCadence, parseInterval } from './interval.ts';
 import { type OnceCadence, parseOnce } from './once.ts';
 import { looksLikeWords, parseWords, type WordsCadence } from './words.ts';
+import { zoneNamed } from './zone.ts';
 
 export type { CalendarDays } from './calendar.ts';
 export { describe, note } from './describe.ts';
@@ -56,7 +57,7 @@ function parsed(text: string, context: CadenceContext): Cadence {
   if (/^@reboot$/i.test(trimmed)) return { kind: 'reboot', version: 1, text: '@reboot' };
   if (trimmed.startsWith('@')) return parseAlias(text);
   if (/^every\b/i.test(trimmed) || /^\d+\s*[a-z]+$/i.test(trimmed)) return parseInterval(text);
-  if (/^(?:at\b|['"]?\d{4}-)/i.test(trimmed)) return parseOnce(text);
+  if (/^(?:at\b|['"]?\d{4}-)/i.test(trimmed)) return parseOnce(text, zoneNamed(context.zone));
   if (looksLikeWords(trimmed)) return parseWords(text);
   if (trimmed === '') {
     throw new Diagnostic('invalid_cadence', 'the cadence is empty', { span: { start: 0, end: text.length }, hint: forms });

@@ -2,7 +2,8 @@
 // is the engine's; here stands what those days mean.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
-import { dayNumber, formatDay, monthLength, weekdayOf } from './civil.ts';
+import type { Instant } from '../../core/instant.ts';
+import { civilDayOf, dayNumber, formatDay, monthLength, weekdayOf } from './civil.ts';
 
 /** Days since 1970-01-01, as the zone's calendar counts them. */
 export type CivilDay = number;
@@ -50,6 +51,17 @@ export function whyFree(calendar: CalendarDays, day: CivilDay): string | undefin
 }
 
 export const weekdayNames = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'] as const;
+
+/** The days that recurring holidays are spelled out for: fires look ten years ahead for a business day, and history behind. */
+export interface Horizon {
+  readonly from: CivilDay;
+  readonly to: CivilDay;
+}
+
+export function horizonOf(now: Instant): Horizon {
+  const today = civilDayOf(now);
+  return { from: today - 2 * 366, to: today + 12 * 366 };
+}
 
 export interface NamedDay {
   readonly day: CivilDay;

@@ -247,9 +247,9 @@ export function patternOf(cadence: Cadence, zone: Zone, calendar: CalendarDays |
       );
     }
     case 'once': {
-      if (!('civilMs' in cadence.moment)) return undefined;
-      const day = civilDayOf(cadence.moment.civilMs);
-      return new CivilPattern(new OneDay(day), new OneTime(cadence.moment.civilMs - day * dayMs));
+      if (cadence.civilMs === undefined) return undefined;
+      const day = civilDayOf(cadence.civilMs);
+      return new CivilPattern(new OneDay(day), new OneTime(cadence.civilMs - day * dayMs));
     }
     case 'reboot':
       return undefined;
@@ -279,7 +279,7 @@ export function evaluatorOf(
   const zone = zoneNamed(options.zone);
   const pattern = patternOf(cadence, zone, options.calendar);
   if (pattern !== undefined) return new CivilEvaluator(pattern, zone, clockChangesOf(cadence, options.rule));
-  if (cadence.kind === 'once' && 'instant' in cadence.moment) return new InstantEvaluator(cadence.moment.instant);
+  if (cadence.kind === 'once') return new InstantEvaluator(cadence.at);
   if (cadence.kind === 'interval') {
     const { anchor } = cadence;
     const instant = anchor !== undefined && 'instant' in anchor ? anchor.instant : zone.instantOf(anchorReading(anchor, zone));

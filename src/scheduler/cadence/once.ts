@@ -3,6 +3,7 @@
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { formatInstant, type Instant } from '../../core/instant.ts';
 import { civilDayOf, dayMs, dayNumber, formatDay, formatTimeOfDay, monthLength } from './civil.ts';
+import type { Zone } from './zone.ts';
 
 /** As written: an instant, or a reading of the zone's clock in civil milliseconds (as if it stood in UTC). */
 export type Moment = { readonly instant: Instant } | { readonly civilMs: number };
@@ -11,14 +12,18 @@ export interface OnceCadence {
   readonly kind: 'once';
   readonly version: 1;
   readonly text: string;
-  readonly moment: Moment;
+  readonly at: Instant;
+  /** Written without an offset: what the zone's clock reads then, so that `dst_gap` and `dst_overlap` can decide. */
+  readonly civilMs?: number;
 }
 
 /** Throws a Diagnostic whose span lies in `text`. */
-export function parseOnce(text: string): OnceCadence {
+export function parseOnce(text: string, zone: Zone): OnceCadence {
   const lead = /^\s*(?:at\b\s*)?/i.exec(text)?.[0].length ?? 0;
   const moment = parseMoment(text, lead, text.length);
-  return { kind: 'once', version: 1, text: `at '${momentText(moment)}'`, moment };
+  const canonical = `at '${momentText(moment)}'`;
+  if ('instant' in moment) return { kind: 'once', version: 1, text: canonical, at: moment.instant };
+  return { kind: 'once', version: 1, text: canonical, at: zone.instantOf(moment.civilMs), civilMs: moment.civilMs };
 }
 
 export function momentText(moment: Moment): string {
