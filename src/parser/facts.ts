@@ -221,17 +221,44 @@ function readWords(words: Words, scan: Scan): void {
   }
 }
 
-/** `FROM 'file'`, `JOIN 'file'`; DuckDB also opens `FROM "file.csv"`. */
+/** `FROM 'file'`, `JOIN 'file'`, `FROM t, 'file'`; DuckDB also opens `FROM "file.csv"`. */
 function addBareFile(words: Words, index: number, scan: Scan): void {
   const token = words.tokens[index];
-  const before = words.keyword(index - 1);
-  if (token === undefined || (before !== 'FROM' && before !== 'JOIN') || words.symbol(index + 1) === '.') return;
-  const by = before.toLowerCase();
-  scan.files.push({ path: decode(words.text, token).text, by, span: { start: token.start, end: token.end } });
+  if (token === undefined || words.symbol(index + 1) === '.') return;
+  const by = relationKeyword(words, index);
+  if (by !== undefined) scan.files.push({ path: decode(words.text, token).text, by, span: { start: token.start, end: token.end } });
 }
 
+/** The FROM or JOIN in whose list of names the token stands, looking back over a few names and commas. */
+function relationKeyword(words: Words, index: number): string | undefined {
+  if (words.symbol(index - 1) !== ',' && words.keyword(index - 1) !== 'FROM' && words.keyword(index - 1) !== 'JOIN') return undefined;
+  for (let at = index - 1; at >= Math.max(0, index - 100); at--) {
+    const keyword = words.keyword(at);
+    if (keyword === 'FROM' || keyword === 'JOIN') return keyword.toLowerCase();
+    const token = words.tokens[at];
+    const isListed = token?.kind === 'word' || token?.kind === 'quotedName' || (token !== undefined && isText(token));
+    if (!isListed && words.symbol(at) !== ',' && words.symbol(at) !== '.') return undefined;
+    if (relationEnds.has(keyword)) return undefined;
+  }
+  return undefined;
+}
+
+const relationEnds: ReadonlySet<string> = new Set([
+  'SELECT',
+  'VALUES',
+  'WHERE',
+  'ON',
+  'USING',
+  'SET',
+  'BY',
+  'HAVING',
+  'LIMIT',
+  'RETURNING',
+  'IN',
+]);
+
 function readAct(words: Words, scan: Scan): void {
-  skipPrefixes(words);
+  if (!skipPrefixes(words)) return;
   const first = words.at;
   const verb = words.keyword();
   words.at += 1;
@@ -239,12 +266,15 @@ function readAct(words: Words, scan: Scan): void {
   if (act !== undefined) scan.acts.push(act);
 }
 
-/** EXPLAIN [ANALYZE] [( .. )], PREPARE name AS, and the WITH in front of a statement that writes. */
-function skipPrefixes(words: Words): void {
+/** Past EXPLAIN ANALYZE, PREPARE name AS, and the WITH in front of a statement that writes; false for a mere EXPLAIN, which does nothing. */
+function skipPrefixes(words: Words): boolean {
   for (;;) {
     if (words.skip('EXPLAIN')) {
-      words.skip('ANALYZE');
+      let analyzes = words.skip('ANALYZE');
+      const from = words.at;
       if (words.symbol() === '(') words.skipBrackets();
+      for (let at = from; at < words.at; at++) analyzes ||= words.keyword(at) === 'ANALYZE';
+      if (!analyzes) return false;
     } else if (words.keyword() === 'PREPARE') {
       while (words.at < words.tokens.length && words.keyword() !== 'AS') words.at += 1;
       words.at += 1;
@@ -255,7 +285,7 @@ function skipPrefixes(words: Words): void {
         if (words.symbol() === '(') words.skipBrackets();
         else words.at += 1;
       }
-    } else return;
+    } else return true;
   }
 }
 
