@@ -142,6 +142,7 @@ async function converse(shell: Shell, config: Config, color: boolean): Promise<E
     terminal,
     history,
     color,
+    canEdit: config.canEdit,
     suspend: process.platform === 'win32' ? undefined : () => process.kill(0, 'SIGTSTP'),
   });
   let ended: ExitCode | undefined;

@@ -4,7 +4,7 @@
 
 import { readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { keyIn, legalKeys, type Place, places, type Shape } from '../../parser/keys.ts';
+import { keyIn, type Place, places, type Shape } from '../../parser/keys.ts';
 import { type Token, tokenAt } from '../../parser/lexer.ts';
 import { split } from '../../parser/split.ts';
 import { modes } from '../render/mode.ts';
@@ -115,12 +115,26 @@ export function wantedAt(statement: string): Wanted {
   const tokens: Token[] = [];
   for (let token = tokenAt(statement, 0); token.kind !== 'end'; token = tokenAt(statement, token.end)) tokens.push(token);
   const last = tokens.at(-1);
+  const behind = statement.slice(last?.end ?? 0);
+  if (/--[^\n]*$/.test(behind) || tokenAt(statement, last?.end ?? 0).unterminated) {
+    return { start: statement.length, typed: '', words: [], names: [], duckdb: false };
+  }
   const touched = last !== undefined && last.end === statement.length ? last : undefined;
   const inQuotes = touched?.unterminated === true;
-  const begun = touched !== undefined && (touched.kind === 'word' || touched.kind === 'alias') ? touched : undefined;
-  const start = begun?.start ?? statement.length;
+  // `cron.time` is one word that was begun, `cron.` too.
+  let begun = tokens.length;
+  if (touched !== undefined && isBegun(statement, touched)) {
+    begun--;
+    for (let next = tokens[begun - 1]; next !== undefined; next = tokens[begun - 1]) {
+      const follower = tokens[begun];
+      if (follower === undefined || next.end !== follower.start || !isBegun(statement, next)) break;
+      if ((raw(statement, next) === '.') === (raw(statement, follower) === '.')) break;
+      begun--;
+    }
+  }
+  const start = tokens[begun]?.start ?? statement.length;
   const typed = statement.slice(start);
-  const complete = begun === undefined ? tokens : tokens.slice(0, -1);
+  const complete = tokens.slice(0, begun);
   const head = complete.map((token) =>
     token.kind === 'word' ? statement.slice(token.start, token.end).toUpperCase() : raw(statement, token),
   );
@@ -129,6 +143,10 @@ export function wantedAt(statement: string): Wanted {
   if (definition !== undefined) return { start, typed, duckdb: false, ...definition };
   const { words, names } = wantedAfter(head);
   return { start, typed, words, names, duckdb: !isOurs(head) };
+}
+
+function isBegun(statement: string, token: Token): boolean {
+  return token.kind === 'word' || token.kind === 'alias' || raw(statement, token) === '.';
 }
 
 const nouns = ['SCHEDULE', 'PROCEDURE', 'PIPELINE', 'CALENDAR', 'QUEUE'] as const;
@@ -315,7 +333,7 @@ function wantedInDefinition(statement: string, tokens: readonly Token[]): { word
   }
   const level = levels.at(-1);
   if (level === undefined) return undefined;
-  if (level.at === 'key') return { words: level.place === undefined ? [] : legalKeys(level.place).map((key) => `${key}: `), names: [] };
+  if (level.at === 'key') return { words: [...(level.place?.keys?.keys() ?? [])].map((key) => `${key}: `), names: [] };
   if (level.at !== 'value') return { words: [], names: [] };
   const shape = level.item ?? level.key?.shape;
   return { words: shape === undefined ? [] : shapeWords(shape), names: nounOf(level.key?.field) };

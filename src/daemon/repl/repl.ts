@@ -5,7 +5,9 @@ import { readPieces } from '../input.ts';
 import type { Outcome, Shell } from '../shell.ts';
 import { Completer, type CompletionSource } from './completion.ts';
 import { Editor, type Keyboard } from './editor.ts';
+import { highlight } from './highlight.ts';
 import type { History } from './history.ts';
+import { LineReader } from './lineReader.ts';
 import type { Terminal } from './painter.ts';
 
 interface ReplOptions {
@@ -14,13 +16,15 @@ interface ReplOptions {
   readonly terminal: Terminal;
   readonly history: History;
   readonly color: boolean;
+  /** The terminal moves its cursor; else it is read line by line. */
+  readonly canEdit: boolean;
   /** Stops the process group, as Ctrl-Z does outside of raw mode. */
   readonly suspend: (() => void) | undefined;
 }
 
 export class Repl {
   readonly #options: ReplOptions;
-  readonly #editor: Editor;
+  readonly #reader: Editor | LineReader;
   #completion: Promise<unknown> = Promise.resolve();
   /** Ctrl-C on an empty line, so often in a row. */
   #idleInterrupts = 0;
@@ -28,22 +32,26 @@ export class Repl {
   constructor(options: ReplOptions) {
     this.#options = options;
     const { keyboard, terminal, history, color, suspend } = options;
+    const prompt = (text: string, line: number): string => this.#prompt(text, line);
+    if (!options.canEdit) {
+      this.#reader = new LineReader({ input: keyboard, output: terminal, prompt, isComplete });
+      return;
+    }
     const completer = new Completer(sourceOf(options.shell));
-    this.#editor = new Editor({
+    this.#reader = new Editor({
       keyboard,
       terminal,
       history,
       color,
-      prompt: (text, line) => this.#prompt(text, line),
+      prompt,
       isComplete,
       complete: (text, cursor) => {
         const answer = completer.complete(text, cursor);
         this.#completion = answer.catch(() => undefined);
         return answer;
       },
-      onInterrupt: () => {
-        this.interrupt();
-      },
+      onInterrupt: () => this.interrupt(),
+      ...(color ? { highlight } : {}),
       ...(suspend === undefined ? {} : { suspend }),
     });
   }
@@ -51,10 +59,10 @@ export class Repl {
   /** Resolves when the user leaves. */
   async run(): Promise<void> {
     const { shell, terminal } = this.#options;
-    this.#editor.open();
+    this.#reader.open();
     try {
       for (;;) {
-        const entered = await this.#editor.read();
+        const entered = await this.#reader.read();
         if (entered.kind === 'end') return;
         if (entered.kind === 'abandoned') {
           if (entered.text.trim() === '') this.#explainLeaving();
@@ -66,22 +74,23 @@ export class Repl {
         if ((await this.#runText(entered.text)) === 'quit') return;
       }
     } finally {
-      this.#editor.close();
+      this.#reader.close();
       if (shell.session.transaction !== 'none') terminal.write('The open transaction was rolled back.\n');
     }
   }
 
   /** Ends run() as Ctrl-D does. */
   leave(): void {
-    this.#editor.end();
+    this.#reader.end();
   }
 
   /** Gives the terminal back at once, whatever is going on. */
   close(): void {
-    this.#editor.close();
+    this.#reader.close();
   }
 
   interrupt(): void {
+    if (this.#reader instanceof LineReader) this.#reader.abandon();
     this.#options.shell.interrupt().catch(() => {
       // The statement has ended by itself in the meantime.
     });
