@@ -1,9 +1,9 @@
 // What a schedule's `sched` means, and when it fires. A cadence is plain data, compiled when it is defined and stored with
-// the schedule; this file is the room's door, and everything the rest of the house needs is exported here.
+// the schedule; this file is the room's door, and the rest of the house imports from here.
 //
 // Behind it: cron.ts interval.ts once.ts words.ts read one form each; pattern.ts finds matching readings of a clock,
 // zone.ts knows clocks, evaluator.ts makes instants of readings, timing.ts and holidayMove.ts compose them; describe.ts and
-// warnings.ts speak. calendar.ts ics.ts country.ts know free days, and are imported by their names.
+// warnings.ts speak. calendar.ts ics.ts country.ts make calendars, and are imported by those who define calendars.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { type CronCadence, parseAlias, parseCron } from './cron.ts';

@@ -9,7 +9,7 @@ interface HolidaySource {
   getHolidays(
     year: number,
   ): readonly { readonly date: string; readonly start: object; readonly end: object; readonly name: string; readonly type: string }[];
-  getCountries(): Readonly<Record<string, string>>;
+  getCountries(language?: string): Readonly<Record<string, string>>;
   getStates(country: string): Readonly<Record<string, string>> | undefined;
 }
 
@@ -27,7 +27,7 @@ const packageName: string = 'date-holidays';
 export async function countryHolidays(code: string, horizon: Horizon, load: LoadModule = loadInstalled): Promise<NamedDay[]> {
   const Source = await sourceClass(load);
   const [country = '', state, region] = code.trim().split(/[-.]/);
-  const countries = new Source().getCountries();
+  const countries = new Source().getCountries('en');
   const known = Object.keys(countries).find((key) => key.toUpperCase() === country.toUpperCase());
   if (known === undefined) throw unknownCountry(code, countries);
   const states = state === undefined ? undefined : (new Source().getStates(known) ?? {});
