@@ -103,7 +103,7 @@ export class Cursor {
     return this.take();
   }
 
-  /** `expected NEXT or IN, found 'NXT'`, with the likely intent. Words in capitals are keywords and can be meant. */
+  /** `expected NEXT or IN, found 'NXT'`. Without a better hint it names the keyword (those are the words in capitals) that may be meant. */
   expected(what: readonly string[], hint?: string): Diagnostic {
     const unterminated = this.unterminated();
     if (unterminated !== undefined) return unterminated;
@@ -112,7 +112,7 @@ export class Cursor {
     const meant = found === '' ? undefined : suggest(found, keywords);
     return new Diagnostic('syntax_error', `expected ${either(what)}, found ${this.found()}`, {
       span: spanOf(this.token),
-      hint: meant === undefined ? hint : `did you mean ${meant}?`,
+      hint: hint ?? (meant === undefined ? undefined : `did you mean ${meant}?`),
     });
   }
 
@@ -130,13 +130,14 @@ export class Cursor {
     return quote(this.raw());
   }
 
-  /** Collects a mistake that does not stop the reading. */
+  /** Collects a mistake that does not stop the reading, unless there are too many to read. */
   mistake(code: DiagnosticCode, message: string, span: Span, hint?: string): void {
     this.collect(new Diagnostic(code, message, { span: spanOf(span), hint }));
   }
 
   collect(diagnostic: Diagnostic): void {
-    if (this.mistakes.length < mostMistakes) this.mistakes.push(diagnostic);
+    if (this.mistakes.length + 1 >= mostMistakes) throw diagnostic;
+    this.mistakes.push(diagnostic);
   }
 
   spanFrom(start: number): Span {
@@ -147,7 +148,8 @@ export class Cursor {
   name(what: string): Name {
     const { token } = this;
     if (token.unterminated || (token.kind !== 'word' && token.kind !== 'quotedName')) {
-      const wanted = token.kind === 'string' ? `names stand plain or in double quotes: "${decode(this.text, token).text}"` : undefined;
+      const wanted =
+        token.kind === 'string' ? `names stand plain or in double quotes: "${short(decode(this.text, token).text)}"` : undefined;
       throw this.expected([what], wanted);
     }
     this.take();
@@ -228,6 +230,10 @@ export function either(words: readonly string[]): string {
 
 /** What was found, short enough to read, in quotes if it has none of its own. */
 export function quote(text: string): string {
-  const short = text.length > 40 ? `${text.slice(0, 37)}...` : text;
-  return /^['"$]/.test(short) ? short : `'${short}'`;
+  const shown = short(text);
+  return /^['"$]/.test(shown) ? shown : `'${shown}'`;
+}
+
+export function short(text: string): string {
+  return text.length > 40 ? `${text.slice(0, 37)}...` : text;
 }

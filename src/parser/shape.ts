@@ -1,9 +1,9 @@
 // Does a value fit its key? Said here, while the place is still exact, in words that show the mend.
 
 import { Diagnostic } from '../core/diagnostic.ts';
-import { parseDuration } from '../core/duration.ts';
+import { type DurationMs, parseDuration } from '../core/duration.ts';
 import type { StringValue, Value } from './ast.ts';
-import { type Cursor, either, quote } from './cursor.ts';
+import { type Cursor, either, quote, short } from './cursor.ts';
 import { type Shape, valueFunctions } from './keys.ts';
 import { suggest } from './suggest.ts';
 import { toOffset } from './text.ts';
@@ -24,11 +24,11 @@ function mismatch(value: Value, shape: Shape, key: string): Diagnostic | undefin
     case 'cadence':
       if (value.kind === 'list') return firstOf(value.items.map((item) => mismatch(item, shape, key)));
       if (value.kind === 'string' || value.kind === 'phrase' || value.kind === 'word' || value.kind === 'instant') return undefined;
-      if (value.kind === 'duration') return wrongType(value, shape, key, `write every ${value.text}`);
+      if (value.kind === 'duration') return wrongType(value, shape, key, `write every ${short(value.text)}`);
       return wrongType(value, shape, key);
     case 'phrase':
       if (value.kind === 'string' || value.kind === 'phrase') return undefined;
-      if (value.kind === 'number' && key === 'retry') return wrongType(value, shape, key, `write ${value.text} times`);
+      if (value.kind === 'number' && key === 'retry') return wrongType(value, shape, key, `write ${short(value.text)} times`);
       return wrongType(value, shape, key);
     case 'instant':
       if (value.kind === 'string' || value.kind === 'instant' || (shape.phrase && value.kind === 'phrase')) return undefined;
@@ -39,7 +39,7 @@ function mismatch(value: Value, shape: Shape, key: string): Diagnostic | undefin
       return notNumber(value, shape, key);
     case 'size':
       if (value.kind === 'size') return undefined;
-      if (value.kind === 'number') return wrongType(value, shape, key, `give it a unit: ${value.text}MB`);
+      if (value.kind === 'number') return wrongType(value, shape, key, `give it a unit: ${short(value.text)}MB`);
       return wrongType(value, shape, key);
     case 'boolean':
       if (value.kind === 'boolean') return undefined;
@@ -52,7 +52,7 @@ function mismatch(value: Value, shape: Shape, key: string): Diagnostic | undefin
       return wrongType(value, shape, key);
     case 'text':
       if (value.kind === 'string') return undefined;
-      if (value.kind === 'word' || value.kind === 'number') return wrongType(value, shape, key, `put it in quotes: '${value.text}'`);
+      if (value.kind === 'word' || value.kind === 'number') return wrongType(value, shape, key, `put it in quotes: '${short(value.text)}'`);
       return wrongType(value, shape, key);
     case 'list':
       if (value.kind === 'list') return firstOf(value.items.map((item) => mismatch(item, shape.of, key)));
@@ -79,14 +79,23 @@ function notDuration(value: Value, shape: Shape & { kind: 'duration' }, key: str
         return shape.none ? undefined : wrongType(value, shape, key, `${key} needs a length, such as 60s`);
       return wrongType(value, shape, key);
     case 'number':
-      return wrongType(value, shape, key, `give it a unit: ${key}: ${value.text}s`);
+      return wrongType(value, shape, key, `give it a unit: ${key}: ${short(value.text)}s`);
     case 'string':
       if (shape.none && value.text.toLowerCase() === 'none') return undefined;
-      return insideString(value, parseDuration);
+      return insideString(value, readDuration);
     default:
       return wrongType(value, shape, key);
   }
 }
+
+/** A duration of a length that a person writes: a message that repeats it stays readable. */
+export function readDuration(text: string): DurationMs {
+  if (text.length <= longestDuration) return parseDuration(text);
+  const span = { start: 0, end: text.length };
+  throw new Diagnostic('invalid_value', `${quote(text)} is not a duration`, { span, hint: 'write 30s, 1h30m, 2d' });
+}
+
+const longestDuration = 100;
 
 /** The Diagnostic that reading a string's text throws, at its place in the statement. */
 function insideString(value: StringValue, read: (text: string) => unknown): Diagnostic | undefined {
@@ -101,7 +110,7 @@ function insideString(value: StringValue, read: (text: string) => unknown): Diag
 
 function notNumber(value: Value, shape: Shape & { kind: 'number' }, key: string): Diagnostic | undefined {
   if (value.kind !== 'number') {
-    const hint = value.kind === 'string' && /^-?\d+$/.test(value.text) ? `write it without quotes: ${value.text}` : undefined;
+    const hint = value.kind === 'string' && /^-?\d+$/.test(value.text) ? `write it without quotes: ${short(value.text)}` : undefined;
     return wrongType(value, shape, key, hint);
   }
   if (shape.whole && !Number.isSafeInteger(value.value)) return wrongType(value, shape, key);
@@ -172,13 +181,13 @@ function describeValue(value: Value): string {
     case 'number':
       return `the number ${quote(value.text)}`;
     case 'duration':
-      return `the duration ${value.text}`;
+      return `the duration ${short(value.text)}`;
     case 'size':
-      return `the size ${value.text}`;
+      return `the size ${short(value.text)}`;
     case 'clock':
       return `the time ${value.text}`;
     case 'instant':
-      return `the instant ${value.text}`;
+      return `the instant ${short(value.text)}`;
     case 'boolean':
       return String(value.value);
     case 'null':

@@ -2,12 +2,11 @@
 // takes a phrase, where `every 30m` runs on to the `,` `)` `]` `}` of its own depth.
 
 import { Diagnostic } from '../core/diagnostic.ts';
-import { parseDuration } from '../core/duration.ts';
 import type { CallValue, Entry, InstantValue, ListValue, Name, NumberValue, ObjectValue, PhraseValue, StringValue, Value } from './ast.ts';
-import { type Cursor, checkName, quote, spanOf } from './cursor.ts';
+import { type Cursor, checkName, quote, short, spanOf } from './cursor.ts';
 import { freePlace, keyIn, legalKeys, type Place, type Shape, valueFunctions } from './keys.ts';
 import type { Token } from './lexer.ts';
-import { checkShape, describeShape } from './shape.ts';
+import { checkShape, describeShape, readDuration } from './shape.ts';
 import { suggest } from './suggest.ts';
 import { decode } from './text.ts';
 
@@ -36,8 +35,8 @@ function readEntries(cursor: Cursor, place: Place, opening: string, closing: str
     const field = entry.field.toLowerCase();
     const earlier = seen.get(field);
     if (earlier !== undefined) {
-      const also = earlier.text.toLowerCase() === entry.key.text.toLowerCase() ? '' : ` (as '${earlier.text}')`;
-      cursor.mistake('duplicate_key', `the key '${entry.key.text}' stands here twice${also}`, entry.key.span, 'each key stands once');
+      const also = earlier.text.toLowerCase() === entry.key.text.toLowerCase() ? '' : ` (as ${quote(earlier.text)})`;
+      cursor.mistake('duplicate_key', `the key ${quote(entry.key.text)} stands here twice${also}`, entry.key.span, 'each key stands once');
     }
     seen.set(field, entry.key);
     entries.push(entry);
@@ -53,12 +52,12 @@ function readEntry(cursor: Cursor, place: Place, closing: string, open: Token, d
   const known = place.keys === undefined ? undefined : keyIn(place, key.text);
   if (!cursor.isSymbol(':')) {
     const near = known === undefined && place.keys !== undefined ? suggest(key.text, legalKeys(place)) : undefined;
-    const written = near ?? key.text;
+    const written = near ?? short(key.text);
     const hint =
       cursor.isSymbol('=') || cursor.isSymbol('=>') || cursor.isSymbol(':=')
         ? `keys take a colon: ${written}: ..`
         : `write ${written}: and its value`;
-    throw cursor.expected([`':' after '${key.text}'`], hint);
+    throw cursor.expected([`':' after ${quote(key.text)}`], hint);
   }
   cursor.take();
   if (place.keys !== undefined && known === undefined) {
@@ -66,7 +65,7 @@ function readEntry(cursor: Cursor, place: Place, closing: string, open: Token, d
     const legal = `${place.name} takes ${[...place.keys.keys()].join(', ')}`;
     cursor.mistake(
       'unknown_key',
-      `${place.name} has no key '${key.text}'`,
+      `${place.name} has no key ${quote(key.text)}`,
       key.span,
       near === undefined ? legal : `did you mean '${near}'?`,
     );
@@ -109,7 +108,7 @@ function neverClosed(cursor: Cursor, open: Token): Diagnostic {
 
 function missingComma(cursor: Cursor, word: Token): Diagnostic {
   const text = cursor.raw(word);
-  return new Diagnostic('syntax_error', `missing comma before ${quote(text)}`, { span: spanOf(word), hint: `write , ${text}: ..` });
+  return new Diagnostic('syntax_error', `missing comma before ${quote(text)}`, { span: spanOf(word), hint: `write , ${short(text)}: ..` });
 }
 
 function readValue(cursor: Cursor, shape: Shape, depth: number): Value {
@@ -189,7 +188,8 @@ export function readString(cursor: Cursor, what: string): StringValue {
   const { token } = cursor;
   const style = stringStyle(token);
   if (style === undefined || token.unterminated) {
-    const hint = token.kind === 'word' || token.kind === 'number' ? `put it in quotes: '${cursor.raw()}'` : undefined;
+    const isPlain = token.kind !== 'symbol' && token.kind !== 'end' && token.kind !== 'parameter' && !token.unterminated;
+    const hint = isPlain ? `put it in quotes: '${short(cursor.raw())}'` : undefined;
     throw cursor.expected([what], hint);
   }
   cursor.take();
@@ -231,7 +231,7 @@ export function readCount(cursor: Cursor, what: string): NumberValue {
 
 function durationMs(cursor: Cursor, token: Token): number {
   try {
-    return parseDuration(cursor.raw(token));
+    return readDuration(cursor.raw(token));
   } catch (error) {
     if (!(error instanceof Diagnostic)) throw error;
     cursor.collect(error.movedBy((offset) => token.start + offset));

@@ -14,7 +14,7 @@ import type {
   SqlBody,
   Statement,
 } from '../ast.ts';
-import { type Cursor, quote, spanOf } from '../cursor.ts';
+import { type Cursor, quote, short, spanOf } from '../cursor.ts';
 import { freePlace, legacyPlace, places } from '../keys.ts';
 import { type Token, trimSpace } from '../lexer.ts';
 import { bodyEnd, split } from '../split.ts';
@@ -43,7 +43,7 @@ export function readProcedure(cursor: Cursor, head: Head): DefineProcedureStatem
     else if (language === undefined && cursor.accept('LANGUAGE')) language = readLanguage(cursor);
     else {
       const also = [...(options === undefined ? ["'('"] : []), ...(language === undefined ? ['LANGUAGE'] : [])];
-      throw cursor.expected(['AS', ...also], 'the body follows AS');
+      throw cursor.expected(['AS', ...also], cursor.keyword() === 'BEGIN' ? 'the body follows AS' : undefined);
     }
   }
   const body = readBody(cursor, language ?? 'sql');
@@ -85,7 +85,7 @@ function readParameter(cursor: Cursor): Parameter {
   const isDefault = (token: Token) => cursor.keyword(token) === 'DEFAULT' || cursor.isSymbol(',', token);
   const type = cursor.sqlUntil(isDefault);
   if (type === undefined)
-    throw cursor.expected([`the type of ${quote(name.text)}`], `write ${name.text} INTEGER, or another type of DuckDB`);
+    throw cursor.expected([`the type of ${quote(name.text)}`], `write ${short(name.text)} INTEGER, or another type of DuckDB`);
   const isComma = (token: Token) => cursor.isSymbol(',', token);
   const initial = cursor.accept('DEFAULT') ? cursor.expectSql('an expression', isComma) : undefined;
   return { name, type, default: initial, span: cursor.spanFrom(name.span.start) };
@@ -143,7 +143,7 @@ function readSqlBody(cursor: Cursor): SqlBody {
   if (found === undefined) {
     throw new Diagnostic('unterminated', isBlock ? 'this BEGIN is never closed' : "this '{' is never closed", {
       span: spanOf(token),
-      hint: isBlock ? 'close it with END, after the ; of the last statement' : "close it with '}'",
+      hint: isBlock ? blockHint(cursor.text) : "close it with '}'",
     });
   }
   const { inside, end } = found;
@@ -151,6 +151,11 @@ function readSqlBody(cursor: Cursor): SqlBody {
   const span = { start: token.start, end };
   const offsets: OffsetMap = [[0, inside.start]];
   return sqlBody(cursor, isBlock ? 'block' : 'braces', cursor.text.slice(inside.start, inside.end), { offsets, span }, span);
+}
+
+function blockHint(text: string): string {
+  const last = trimSpace(text.slice(-1000)).text.slice(-4);
+  return /\bend;?$/i.test(last) ? 'put a ; before the END' : 'close it with END, after the ; of the last statement';
 }
 
 /** The body's statements, at their places; blank space at both ends is not part of the text. */
