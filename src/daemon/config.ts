@@ -11,6 +11,10 @@ export interface Config {
   readonly color: boolean;
   /** A terminal that moves its cursor; without one, lines are read as they come. */
   readonly canEdit: boolean;
+  /** How many native calls may run at once; bin/cuckoo.cjs has set it before anything was loaded. */
+  readonly poolSize: number;
+  /** What `env('..')` in a definition reads, when it is used. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 /** The variables that are looked at; `cuckoo --help` lists them. */
@@ -20,7 +24,11 @@ interface Environment {
   readonly TERM?: string | undefined;
   readonly XDG_STATE_HOME?: string | undefined;
   readonly HOME?: string | undefined;
+  readonly UV_THREADPOOL_SIZE?: string | undefined;
 }
+
+/** libuv's own. */
+const defaultPoolSize = 4;
 
 export function readConfig(environment: Environment = process.env): Config {
   const isDumb = environment.TERM === 'dumb';
@@ -30,6 +38,8 @@ export function readConfig(environment: Environment = process.env): Config {
     // https://no-color.org: set and not empty, whatever it holds.
     color: given(environment.NO_COLOR) === undefined && !isDumb,
     canEdit: !isDumb,
+    poolSize: Number(given(environment.UV_THREADPOOL_SIZE)) || defaultPoolSize,
+    environment: { ...environment },
   };
 }
 

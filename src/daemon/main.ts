@@ -2,6 +2,7 @@
 // the shell greets before 68 MB of it are read.
 
 import { existsSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { type CommandLine, type Input, parseCommandLine } from './cli.ts';
 import { type Config, readConfig } from './config.ts';
 import { type ExitCode, exitCodeOf, exitCodes, toDiagnostic } from './exit.ts';
@@ -38,18 +39,20 @@ async function serve(commandLine: CommandLine, config: Config): Promise<ExitCode
   const interactive = commandLine.inputs.length === 0 && stdin.isTTY;
   const color = commandLine.color && config.color;
   if (interactive) stdout.write(greeting(file, commandLine.readOnly));
-  const [{ open }, { Output }, { Shell }, { claimFile }, { systemClock }] = await Promise.all([
+  const [{ openEngine }, { Output }, { Shell }, { claimFile }, { systemClock }] = await Promise.all([
     import('../engine/engine.ts'),
     import('./output.ts'),
     import('./shell.ts'),
     import('./lock.ts'),
     import('../scheduler/clock.ts'),
   ]);
-  const database = await open(file, { readOnly: commandLine.readOnly, claim: claimFile, kind: 'shell' });
+  const { environment, poolSize } = config;
+  const engine = await openEngine(file, { readOnly: commandLine.readOnly, claim: claimFile, environment, poolSize });
   try {
-    const session = await database.session();
+    // Whoever may start a shell on the file may do with it what DuckDB's own shell would let them do.
+    const session = await engine.session({ actor: userInfo().username, admin: true });
     const shell = new Shell({
-      database,
+      engine,
       session,
       output: new Output(stdout, 'standard output'),
       errors: stderr,
@@ -66,7 +69,7 @@ async function serve(commandLine: CommandLine, config: Config): Promise<ExitCode
       await session.close();
     }
   } finally {
-    await database.close();
+    await engine.close();
   }
 }
 
@@ -102,7 +105,7 @@ async function runInputs(shell: Shell, inputs: readonly Input[]): Promise<ExitCo
           outcome = await runPieces(shell, readPieces(input.text), texts === 1 ? '-c' : `-c #${text}`);
           break;
         case 'file':
-          outcome = await runPieces(shell, readPieces(await readScript(input.path, shell.database.path)), input.path);
+          outcome = await runPieces(shell, readPieces(await readScript(input.path, shell.engine.path)), input.path);
           break;
         case 'standard input':
           outcome = await runStream(shell, stdin, '<stdin>');

@@ -3,7 +3,7 @@
 
 import type { Writable } from 'node:stream';
 import { Diagnostic } from '../core/diagnostic.ts';
-import type { Database } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { Result } from '../engine/result.ts';
 import type { Session } from '../engine/session.ts';
 import type { Clock } from '../scheduler/clock.ts';
@@ -15,6 +15,8 @@ import { ProgressBar } from './progress.ts';
 import { renderDiagnostic } from './render/diagnostic.ts';
 import type { Mode } from './render/mode.ts';
 import { render } from './render/render.ts';
+import type { Sink } from './render/sink.ts';
+import { oneLine } from './render/terminalText.ts';
 import { runCommand } from './repl/commands.ts';
 import { readScript, runPieces } from './script.ts';
 
@@ -24,7 +26,7 @@ export type TimerSetting = 'on' | 'off' | 'auto';
 export type Outcome = 'done' | 'failed' | 'quit';
 
 export interface ShellOptions {
-  readonly database: Database;
+  readonly engine: Engine;
   readonly session: Session;
   readonly output: Output;
   /** Standard error. */
@@ -52,6 +54,7 @@ export class Shell {
   #busy = false;
   #running = false;
   #interrupted = false;
+  #zone: string | undefined;
   #depth = 0;
 
   constructor(options: ShellOptions) {
@@ -62,8 +65,8 @@ export class Shell {
     this.#output = options.output;
   }
 
-  get database(): Database {
-    return this.#options.database;
+  get engine(): Engine {
+    return this.#options.engine;
   }
 
   get session(): Session {
@@ -96,13 +99,16 @@ export class Shell {
   async show(statement: string, { vertical = false }: { readonly vertical?: boolean } = {}): Promise<void> {
     const { session, clock, errors } = this.#options;
     if (this.#interrupted) throw cancelled();
-    const progress = new ProgressBar({ clock, terminal: errors, percent: () => session.progress() });
+    const progress = new ProgressBar({ clock, terminal: errors, percent: () => session.progress() ?? -1 });
     this.#progress = progress;
     this.#running = true;
     let result: Result | undefined;
     try {
-      result = await session.execute(statement);
-      await this.#present(result, vertical && isForPeople(this.mode) ? 'line' : this.mode);
+      const zone = await this.#knownZone();
+      if (/time_?zone/i.test(statement)) this.#zone = undefined;
+      const answer = await session.execute(statement);
+      result = answer;
+      await this.#present(answer, vertical && isForPeople(this.mode) ? 'line' : this.mode, zone);
     } finally {
       progress.clear();
       await result?.close();
@@ -130,21 +136,21 @@ export class Shell {
   /** Results go to a file from now on; without one, to standard output again. */
   async redirect(path: string | undefined): Promise<void> {
     const before = this.#output;
-    const next = path === undefined ? this.#standardOutput : await openOutput(path, this.database.path);
+    const next = path === undefined ? this.#standardOutput : await openOutput(path, this.engine.path);
     this.#output = next;
     if (before !== this.#standardOutput) await before.end();
   }
 
   async redirectOnce(path: string): Promise<void> {
     await this.#once?.end();
-    this.#once = await openOutput(path, this.database.path);
+    this.#once = await openOutput(path, this.engine.path);
   }
 
   async readFile(path: string): Promise<Outcome> {
     if (this.#depth >= deepestRead) {
       throw new Diagnostic('too_large', `${path} is read ${deepestRead} files deep`, { hint: 'does a file read itself?' });
     }
-    const text = await readScript(path, this.database.path);
+    const text = await readScript(path, this.engine.path);
     this.#depth++;
     try {
       return await runPieces(this, readPieces(text), path);
@@ -168,20 +174,29 @@ export class Shell {
     else await this.#output.end();
   }
 
-  async #present(result: Result, mode: Mode): Promise<void> {
+  /** Asked before a statement, because its rows keep the connection busy; and again only when one may have changed it. */
+  async #knownZone(): Promise<string> {
+    const { session } = this.#options;
+    if (session.transaction === 'aborted') return this.#zone ?? 'UTC';
+    this.#zone ??= await session.zone();
+    return this.#zone;
+  }
+
+  async #present(result: Result, mode: Mode, zone: string): Promise<void> {
     const output = this.#takeOutput();
-    const sink = {
-      write: async (chunk: string | Uint8Array): Promise<void> => {
+    const sink: Sink = {
+      write: async (chunk) => {
         this.#progress?.clear();
         // Rows that are here already are written no further either.
         if (this.#interrupted) throw cancelled();
         await output.write(chunk);
       },
       columns: output.columns,
+      color: this.#options.color.output && output === this.#standardOutput,
     };
     try {
-      if (isForPeople(mode) && isAnswer(result.columns)) await this.#tellAnswer(result, sink);
-      else if (result.columns.length > 0) await render(result, mode, sink);
+      if (isForPeople(mode) && isAnswer(result.columns)) await this.#tellAnswer(result, sink, zone);
+      else if (result.columns.length > 0) await render(result, mode, sink, { zone });
       else if (isForPeople(mode) && this.#options.interactive) await sink.write(`${done(result)}\n`);
       for (const warning of result.warnings) {
         this.#progress?.clear();
@@ -195,11 +210,11 @@ export class Shell {
     }
   }
 
-  async #tellAnswer(result: Result, sink: { write(text: string): Promise<void> }): Promise<void> {
-    const { clock, database } = this.#options;
+  async #tellAnswer(result: Result, sink: Sink, zone: string): Promise<void> {
+    const { clock } = this.#options;
     const told = new Set(result.warnings.map((warning) => warning.message));
     for (const row of await result.toArray()) {
-      await sink.write(`${sentence(result.columns, row, { now: clock.now(), zone: database.zone })}\n`);
+      await sink.write(`${oneLine(sentence(result.columns, row, { now: clock.now(), zone }))}\n`);
       for (const message of warningsOf(result.columns, row)) if (!told.has(message)) await sink.write(`${warningText(message)}\n`);
     }
   }
@@ -229,7 +244,7 @@ function done({ tag, rowsChanged }: Result): string {
 }
 
 function warningText(message: string, hint?: string): string {
-  return `warning: ${message}${hint === undefined ? '' : `\n   hint: ${hint}`}`;
+  return `warning: ${oneLine(message)}${hint === undefined ? '' : `\n   hint: ${oneLine(hint)}`}`;
 }
 
 /** `1.2 ms`, `340 ms`, `2.41 s`, `3m 05s` */

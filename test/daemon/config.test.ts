@@ -9,6 +9,8 @@ describe('the environment', () => {
       color: true,
       canEdit: true,
       historyPath: '/home/ada/.local/state/cuckoo/history',
+      poolSize: 4,
+      environment: { HOME: '/home/ada' },
     });
     expect(readConfig({}).historyPath).toBe(`${homedir()}/.local/state/cuckoo/history`);
   });
