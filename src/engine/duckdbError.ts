@@ -23,7 +23,12 @@ export function duckdbDiagnostic(error: unknown, sql?: string): Diagnostic {
   if (error instanceof Diagnostic) return error;
   const text = error instanceof Error ? error.message : String(error);
   const report = readJson(text) ?? readText(text);
-  if (report === undefined) return new Diagnostic('internal', text, { cause: error });
+  if (report === undefined) {
+    // The client's own words, where DuckDB is not asked at all.
+    const missingTable = /^Table "\.?(.+)" could not be found$/.exec(text)?.[1];
+    if (missingTable !== undefined) return new Diagnostic('undefined_table', `There is no table ${missingTable}.`, { cause: error });
+    return new Diagnostic('internal', text, { cause: error });
+  }
 
   const locked = heldBy(report.message);
   if (locked !== undefined) return locked;
@@ -151,15 +156,17 @@ function transactionCode(message: string): DiagnosticCode {
   if (message.includes('no transaction is active')) return 'no_transaction';
   if (message.includes('within a transaction')) return 'in_transaction';
   if (message.includes('constraint violation')) return 'constraint';
+  if (noSpace.test(message)) return 'disk_full';
   return 'conflict';
 }
 
 const noSuchFileErrno = 2;
 const noPermissionErrno = 13;
 const noSpaceErrno = 28;
+const noSpace = /No space left|ENOSPC|disk full/i;
 
 function fileCode({ message, errno }: Report): DiagnosticCode {
-  if (errno === noSpaceErrno || /No space left|ENOSPC|disk full|maximum .*swap/i.test(message)) return 'disk_full';
+  if (errno === noSpaceErrno || noSpace.test(message) || /max_temp_directory_size/.test(message)) return 'disk_full';
   if (errno === noSuchFileErrno || /No such file|No files found|does not exist/.test(message)) return 'file_not_found';
   if (errno === noPermissionErrno) return 'forbidden';
   if (/not a valid DuckDB database/.test(message)) return 'not_a_database';

@@ -116,6 +116,15 @@ export interface NativeCursor {
   cancel(): Promise<void>;
 }
 
+export interface NativeQueryOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * Computes all rows before it answers, in DuckDB's memory. Where rows are computed as they are read, DuckDB does not tell the
+   * reason of an error among the later ones; here it does.
+   */
+  readonly whole?: boolean;
+}
+
 /** The answer of a statement, read to its end. */
 export interface NativeRows {
   readonly columns: readonly NativeColumn[];
@@ -184,6 +193,8 @@ class Instance {
   readonly root: DuckDBConnection;
   readonly holders = new Set<NativeDatabase>();
   readonly scalars = new Set<string>();
+  /** By the id of the connection: how often it called a volatile function, which may have done something. */
+  readonly volatileCalls = new Map<number, number>();
   /** Sent on every new connection: `USE` where the file is attached under an alias. */
   readonly greeting: string | undefined;
   fatal = false;
@@ -232,7 +243,8 @@ class Instance {
   async close(): Promise<void> {
     try {
       // closeSync would do it on the JavaScript thread. Where it fails (a full disk) the write-ahead log has everything.
-      if (this.inFile && !this.readOnly && !this.fatal) await this.root.run('CHECKPOINT').catch(() => undefined);
+      if (this.inFile && !this.readOnly && !this.fatal)
+        await this.root.run(`CHECKPOINT ${quotedName(this.catalogue)}`).catch(() => undefined);
       this.root.closeSync();
       this.client.closeSync();
     } finally {
@@ -359,10 +371,15 @@ export class NativeDatabase {
       if (greeting !== '') await client.run(greeting);
       const connection = new NativeConnection(client, {
         clock: this.#clock,
+        catalogue: instance.catalogue,
+        volatileCalls: (id) => instance.volatileCalls.get(id) ?? 0,
         failed: () => {
           instance.fatal = true;
         },
-        closed: () => this.#connections.delete(connection),
+        closed: () => {
+          instance.volatileCalls.delete(connection.id);
+          this.#connections.delete(connection);
+        },
       });
       this.#connections.add(connection);
       if (this.#closing !== undefined) await connection.close();
@@ -378,7 +395,7 @@ export class NativeDatabase {
   registerScalar(scalar: NativeScalar): void {
     const signature = `${scalar.name.toLowerCase()}(${scalar.parameterTypes.join()})`;
     if (this.#instance.scalars.has(signature)) return;
-    this.#instance.root.registerScalarFunction(scalarFunction(scalar));
+    this.#instance.root.registerScalarFunction(scalarFunction(scalar, this.#instance.volatileCalls));
     this.#instance.scalars.add(signature);
   }
 
@@ -393,7 +410,7 @@ export class NativeDatabase {
   }
 }
 
-function scalarFunction(scalar: NativeScalar): DuckDBScalarFunction {
+function scalarFunction(scalar: NativeScalar, volatileCalls: Map<number, number>): DuckDBScalarFunction {
   return DuckDBScalarFunction.create({
     name: scalar.name,
     parameterTypes: scalar.parameterTypes,
@@ -404,6 +421,7 @@ function scalarFunction(scalar: NativeScalar): DuckDBScalarFunction {
     mainFunction: (info, input, output) => {
       try {
         const { connection } = info.bindData as { readonly connection: number };
+        if (scalar.volatile === true) volatileCalls.set(connection, (volatileCalls.get(connection) ?? 0) + 1);
         scalar.call(input, output, connection);
         if (scalar.nulls === 'propagate') propagateNulls(input, output);
         output.flush();
@@ -443,19 +461,27 @@ interface Operation {
 }
 
 interface Waiting {
+  readonly operation: Operation;
   admit(): void;
   refuse(reason: Diagnostic): void;
+}
+
+interface ConnectionParts {
+  readonly clock: Clock;
+  /** The name of the main database. */
+  readonly catalogue: string;
+  /** How often a connection has called a volatile function of ours. */
+  volatileCalls(connection: number): number;
+  failed(): void;
+  closed(): void;
 }
 
 /** One connection: a session's or a run's transaction, settings and temporary tables. */
 export class NativeConnection {
   readonly id: number;
   readonly #client: DuckDBConnection;
-  readonly #clock: Clock;
-  readonly #failed: () => void;
-  readonly #closed: () => void;
+  readonly #parts: ConnectionParts;
   readonly #waiting: Waiting[] = [];
-  #taken = false;
   #operation: Operation | undefined;
   /** Streams: DuckDB computes its rows as they are read, so any other statement would cut it short. */
   #open: StreamCursor | undefined;
@@ -463,11 +489,9 @@ export class NativeConnection {
   #transaction: TransactionState = 'none';
   #closing: Promise<void> | undefined;
 
-  constructor(client: DuckDBConnection, parts: { readonly clock: Clock; failed(): void; closed(): void }) {
+  constructor(client: DuckDBConnection, parts: ConnectionParts) {
     this.#client = client;
-    this.#clock = parts.clock;
-    this.#failed = parts.failed;
-    this.#closed = parts.closed;
+    this.#parts = parts;
     this.id = Number(client.clientContext.connectionId);
   }
 
@@ -482,12 +506,12 @@ export class NativeConnection {
 
   /** A statement is at work, or its rows are not all read. */
   get busy(): boolean {
-    return this.#taken || this.#open !== undefined;
+    return this.#operation !== undefined || this.#open !== undefined;
   }
 
   /** Percent of the statement at work, if the connection was made with `progress` and DuckDB can tell. */
   progress(): number | undefined {
-    if (!this.#taken || this.#closing !== undefined) return undefined;
+    if (this.#operation === undefined || this.#closing !== undefined) return undefined;
     const { percentage } = this.#client.progress;
     return percentage < 0 ? undefined : percentage;
   }
@@ -497,9 +521,9 @@ export class NativeConnection {
    * turn; if rows of the statement before are still unread they are kept aside for their reader first. The signal cancels it
    * until it has answered; from then on `cancel` of the cursor does.
    */
-  query(sql: string, parameters?: NativeParameters, options: { readonly signal?: AbortSignal } = {}): Promise<NativeCursor> {
+  query(sql: string, parameters?: NativeParameters, options: NativeQueryOptions = {}): Promise<NativeCursor> {
     return this.#turn(sql, options.signal, async (operation) => {
-      const cursor = await this.#query(sql, parameters, operation);
+      const cursor = await this.#query(sql, parameters, operation, options.whole ?? false);
       if (cursor.streaming) this.#open = cursor;
       return cursor;
     });
@@ -508,17 +532,9 @@ export class NativeConnection {
   /** The same, read to its end: for the small answers that the engine asks for itself. */
   all(sql: string, parameters?: NativeParameters, options: { readonly signal?: AbortSignal } = {}): Promise<NativeRows> {
     return this.#turn(sql, options.signal, async (operation) => {
-      const cursor = await this.#query(sql, parameters, operation);
+      const cursor = await this.#query(sql, parameters, operation, true);
       const chunks: NativeChunk[] = [];
-      try {
-        for (let more = true; more; ) {
-          const chunk = await this.#answer(operation, () => cursor.fetch());
-          if (chunk === undefined) more = false;
-          else chunks.push(chunk);
-        }
-      } catch (error) {
-        throw await this.#failure(error, sql, 'inside');
-      }
+      for (let chunk = await cursor.next(); chunk !== undefined; chunk = await cursor.next()) chunks.push(chunk);
       return { columns: cursor.columns, chunks, rowsChanged: cursor.rowsChanged };
     });
   }
@@ -593,14 +609,17 @@ export class NativeConnection {
     this.#open = undefined;
     this.#client.closeSync();
     this.#transaction = 'none';
-    this.#closed();
+    this.#parts.closed();
   }
 
+  /** The operation stands from the call on, without a gap: an interrupt or a close that comes at once must find it. */
   async #turn<T>(sql: string, signal: AbortSignal | undefined, work: (operation: Operation) => Promise<T>): Promise<T> {
     mustHoldNoNul(sql);
-    await this.#enter(signal);
+    this.#mustBeOpen();
+    if (signal?.aborted === true) throw cancelled();
     const operation: Operation = { cancelled: false, interruptible: false, over: false };
-    this.#operation = operation;
+    if (this.#operation === undefined) this.#operation = operation;
+    else await this.#wait(operation, signal);
     const abort = () => void this.#cancel(operation);
     signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -608,24 +627,20 @@ export class NativeConnection {
     } finally {
       operation.over = true;
       signal?.removeEventListener('abort', abort);
-      this.#operation = undefined;
-      this.#leave();
+      const next = this.#waiting.shift();
+      this.#operation = next?.operation;
+      next?.admit();
     }
   }
 
-  async #enter(signal: AbortSignal | undefined): Promise<void> {
-    this.#mustBeOpen();
-    if (signal?.aborted === true) throw cancelled();
-    if (!this.#taken) {
-      this.#taken = true;
-      return;
-    }
+  async #wait(operation: Operation, signal: AbortSignal | undefined): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const abort = () => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
         reject(cancelled());
       };
       const waiting: Waiting = {
+        operation,
         admit: () => {
           signal?.removeEventListener('abort', abort);
           resolve();
@@ -640,12 +655,6 @@ export class NativeConnection {
     });
   }
 
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#taken = false;
-    else next.admit();
-  }
-
   #mustBeOpen(): void {
     if (this.#closing !== undefined) throw new Diagnostic('closed', 'The connection is closed.');
   }
@@ -654,7 +663,7 @@ export class NativeConnection {
     operation.cancelled = true;
     while (!operation.over) {
       if (operation.interruptible || this.#closing !== undefined) this.#client.interrupt();
-      await this.#clock.sleep(interruptEveryMs);
+      await this.#parts.clock.sleep(interruptEveryMs);
     }
   }
 
@@ -669,11 +678,12 @@ export class NativeConnection {
     }
   }
 
-  async #query(sql: string, parameters: NativeParameters | undefined, operation: Operation): Promise<StreamCursor> {
+  async #query(sql: string, parameters: NativeParameters | undefined, operation: Operation, whole: boolean): Promise<StreamCursor> {
     await this.#setAside(operation);
     let statement: DuckDBPreparedStatement | undefined;
     let where: 'inside' | 'anywhere' = 'inside';
     try {
+      if (/checkpoint/i.test(sql)) await this.#mustHaveCurrentDatabase();
       statement = await this.#prepare(sql, operation);
       if (statement === undefined) {
         where = 'anywhere';
@@ -681,16 +691,18 @@ export class NativeConnection {
       }
       const { statementType } = statement;
       if (statementType === StatementType.TRANSACTION || statementType === StatementType.EXPLAIN) where = 'anywhere';
+      if (statementType === StatementType.DETACH) this.#mustNotDetachMain(sql);
       bind(statement, parameters);
       const prepared = statement;
-      const result = await this.#answer(operation, () => prepared.stream());
-      const cursor = new StreamCursor(this, result, statementType, sql);
+      const volatileCalls = this.#volatileCalls();
+      const result = await this.#answer(operation, () => (whole ? prepared.run() : prepared.stream()));
+      const cursor = new StreamCursor(this, result, { statementType, sql, parameters, volatileCalls });
       if (statementType === StatementType.TRANSACTION) {
         // BEGIN fails inside a transaction, COMMIT and ROLLBACK outside: what succeeds always changes the state.
         this.#transaction = this.#transaction === 'none' ? 'open' : 'none';
       } else if (statementType === StatementType.EXPLAIN && /analy[sz]e/i.test(sql)) {
         // EXPLAIN ANALYZE COMMIT commits. Its rows are few and must not be cut off by the question.
-        await cursor.setAside(Number.POSITIVE_INFINITY, operation);
+        while (!cursor.ended) await cursor.read();
         this.#transaction = await this.#askTransaction();
       }
       return cursor;
@@ -730,7 +742,8 @@ export class NativeConnection {
   async #setAside(operation: Operation): Promise<void> {
     const cursor = this.#open;
     if (cursor === undefined) return;
-    if (await cursor.setAside(bufferedChunks, operation)) {
+    while (!cursor.ended && cursor.kept < bufferedChunks && !operation.cancelled) await this.#read(cursor, operation);
+    if (cursor.ended) {
       this.#open = undefined;
       return;
     }
@@ -747,15 +760,49 @@ export class NativeConnection {
     return this.#turn('', undefined, async (operation) => {
       if (!cursor.isAwaited) return;
       this.#fetching = { cursor, operation };
-      try {
-        await this.#answer(operation, () => cursor.read());
-      } catch (error) {
-        cursor.end(await this.#failure(error, cursor.sql, 'inside'));
-      } finally {
-        this.#fetching = undefined;
-      }
+      operation.interruptible = true;
+      await this.#read(cursor, operation);
+      this.#fetching = undefined;
       if (cursor.ended && this.#open === cursor) this.#open = undefined;
     });
+  }
+
+  /** One chunk more for the cursor; what goes wrong is told to its reader. */
+  async #read(cursor: StreamCursor, operation: Operation): Promise<void> {
+    try {
+      await cursor.read();
+    } catch (error) {
+      const cancelledItself = operation.cancelled && operation.interruptible;
+      operation.interruptible = false;
+      const reason = cancelledItself ? cancelled() : error instanceof UnknownReason ? await this.#findReason(cursor, operation) : error;
+      cursor.end(await this.#failure(reason, cursor.sql, 'inside'));
+    }
+  }
+
+  /**
+   * DuckDB keeps the error of a stream to itself: the client sees that there was one and no more. Outside a transaction the
+   * statement is run again, without its rows, to hear the reason; not if that could do anything twice.
+   */
+  async #findReason(cursor: StreamCursor, operation: Operation): Promise<Diagnostic> {
+    const unknown = new Diagnostic('internal', 'The statement failed while its rows were being read, and DuckDB does not say why.', {
+      hint: 'The rows so far are not all. Run it as CREATE TEMP TABLE .. AS .. to see the reason.',
+    });
+    const doesMore = /nextval/i.test(cursor.sql) || cursor.volatileCalls !== this.#volatileCalls();
+    if (cursor.statementType !== 'SELECT' || this.#transaction !== 'none' || doesMore) return unknown;
+    const before = 'SELECT bit_xor(hash(each_row)) FROM (';
+    const again = `${before}${cursor.sql.replace(/;\s*$/, '')}\n) each_row`;
+    let statement: DuckDBPreparedStatement | undefined;
+    try {
+      statement = await this.#client.prepare(again);
+      bind(statement, cursor.parameters);
+      const prepared = statement;
+      await this.#answer(operation, () => prepared.run());
+      return unknown;
+    } catch (error) {
+      return duckdbDiagnostic(error, again).movedBy((offset) => Math.max(offset - before.length, 0));
+    } finally {
+      statement?.destroySync();
+    }
   }
 
   /**
@@ -777,22 +824,33 @@ export class NativeConnection {
   async #failure(error: unknown, sql: string | undefined, where: 'inside' | 'anywhere'): Promise<Diagnostic> {
     const diagnostic = duckdbDiagnostic(error, sql);
     if (diagnostic.code === 'fatal') {
-      this.#failed();
+      this.#parts.failed();
       if (this.#transaction === 'open') this.#transaction = 'aborted';
     } else if (where === 'anywhere') {
       this.#transaction = await this.#askTransaction();
-    } else if (this.#transaction === 'open' && (await this.#transactionId()) === undefined) {
+    } else if (this.#transaction === 'open' && (await this.#isAborted())) {
       this.#transaction = 'aborted';
     }
     return diagnostic;
   }
 
-  /** Inside a transaction the id stays the same; outside each statement has its own; in an aborted one there is no answer. */
+  /** Inside a transaction the id stays the same; outside each statement has its own. */
   async #askTransaction(): Promise<TransactionState> {
+    if (await this.#isAborted()) return 'aborted';
     const first = await this.#transactionId();
     const second = await this.#transactionId();
-    if (first === undefined || second === undefined) return 'aborted';
     return first === second ? 'open' : 'none';
+  }
+
+  #volatileCalls(): number {
+    return this.#parts.volatileCalls(this.id);
+  }
+
+  async #isAborted(): Promise<boolean> {
+    return await this.#client.run('SELECT 1').then(
+      () => false,
+      () => true,
+    );
   }
 
   async #transactionId(): Promise<bigint | undefined> {
@@ -802,6 +860,26 @@ export class NativeConnection {
       return typeof id === 'bigint' ? id : undefined;
     } catch {
       return undefined;
+    }
+  }
+
+  /** Every other connection would fail from then on, and what is stored since the last checkpoint could not be written. */
+  #mustNotDetachMain(sql: string): void {
+    const names = [...sql.matchAll(/"(?:[^"]|"")*"|[\p{L}_][\p{L}\p{N}_$]*/gu)].map(([name]) =>
+      name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name,
+    );
+    if (!names.some((name) => name.toLowerCase() === this.#parts.catalogue.toLowerCase())) return;
+    throw new Diagnostic('forbidden', `The main database ${this.#parts.catalogue} cannot be detached: everybody here uses it.`, {
+      hint: 'Leave it attached; USE another one where another should be the default.',
+    });
+  }
+
+  /** CHECKPOINT without a name ends the whole process if somebody has detached this connection's current database. */
+  async #mustHaveCurrentDatabase(): Promise<void> {
+    try {
+      await this.#client.run('SELECT current_database()');
+    } catch (error) {
+      throw noCurrentDatabase(error);
     }
   }
 }
@@ -849,6 +927,13 @@ async function appendColumns(
 /** Words without which a text can neither begin nor end a transaction. */
 const mayEndTransaction = /\b(?:begin|start|commit|end|rollback|abort|import|analy[sz]e)\b/i;
 
+function noCurrentDatabase(error: unknown): Diagnostic {
+  return new Diagnostic('undefined_object', "The session's current database has been detached.", {
+    hint: 'USE another one first.',
+    cause: error,
+  });
+}
+
 function noStatement(error: unknown): Diagnostic {
   return new Diagnostic('syntax_error', 'There is no statement in this text.', { cause: error });
 }
@@ -866,9 +951,22 @@ function mustHoldNoNul(sql: string): void {
   });
 }
 
+/** DuckDB has ended a stream because of an error, and does not tell which. */
+class UnknownReason extends Error {}
+
+interface CursorParts {
+  readonly statementType: StatementType;
+  readonly sql: string;
+  readonly parameters: NativeParameters | undefined;
+  /** How many there were before the statement. */
+  readonly volatileCalls: number;
+}
+
 /** The answer of one statement: what was set aside first, then what DuckDB still has. */
 class StreamCursor implements NativeCursor {
   readonly sql: string;
+  readonly parameters: NativeParameters | undefined;
+  readonly volatileCalls: number;
   readonly statementType: string;
   readonly returnType: 'rows' | 'changed' | 'nothing';
   readonly rowsChanged: number;
@@ -882,11 +980,13 @@ class StreamCursor implements NativeCursor {
   #ended: boolean;
   #failure: Diagnostic | undefined;
 
-  constructor(connection: NativeConnection, result: DuckDBResult, type: StatementType, sql: string) {
+  constructor(connection: NativeConnection, result: DuckDBResult, { statementType, sql, parameters, volatileCalls }: CursorParts) {
     this.#connection = connection;
     this.#result = result;
     this.sql = sql;
-    this.statementType = StatementType[type] ?? 'INVALID';
+    this.parameters = parameters;
+    this.volatileCalls = volatileCalls;
+    this.statementType = StatementType[statementType] ?? 'INVALID';
     this.returnType = returnTypeOf(result);
     this.rowsChanged = this.returnType === 'changed' ? result.rowsChanged : 0;
     this.#ended = this.returnType !== 'rows';
@@ -909,7 +1009,7 @@ class StreamCursor implements NativeCursor {
     if (chunk !== undefined) return chunk;
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#ended) return undefined;
-    if (!this.streaming) return await this.fetch().catch(raise);
+    if (!this.streaming) return await this.#fetch();
     // Whoever comes first serves this reader: its own turn, or a statement that sets the rows aside.
     return await new Promise((give, refuse) => {
       this.#readers.push({ give, refuse });
@@ -931,33 +1031,27 @@ class StreamCursor implements NativeCursor {
     return this.#readers.length > 0;
   }
 
+  /** How many chunks wait for a reader. */
+  get kept(): number {
+    return this.#aside.length;
+  }
+
   /** Within a turn of the connection: one chunk more, to the reader that waits or aside. */
   async read(): Promise<void> {
-    const chunk = await this.fetch();
-    if (chunk === undefined) return this.end(undefined);
+    const chunk = await this.#fetch();
     if (this.#ended) return;
+    if (chunk === undefined) return this.end(undefined);
     const reader = this.#readers.shift();
     if (reader === undefined) this.#aside.push(chunk);
     else reader.give(chunk);
   }
 
-  /** Within a turn of the connection: everything that is left, if it is not more than `limit` chunks. */
-  async setAside(limit: number, operation: { readonly cancelled: boolean }): Promise<boolean> {
-    try {
-      while (!this.#ended) {
-        if (this.#aside.length >= limit || operation.cancelled) return false;
-        await this.read();
-      }
-    } catch (error) {
-      this.end(duckdbDiagnostic(error, this.sql));
-    }
-    return true;
-  }
-
-  /** Within a turn of the connection, or where none is needed because nothing streams. */
-  async fetch(): Promise<NativeChunk | undefined> {
-    const chunk = this.returnType === 'rows' ? await this.#result.fetchChunk() : null;
-    return chunk === null || chunk.rowCount === 0 ? undefined : chunk;
+  async #fetch(): Promise<NativeChunk | undefined> {
+    const chunk = await this.#result.fetchChunk();
+    if (chunk !== null && chunk.rowCount > 0) return chunk;
+    // The client ends a stream that has failed like one that is done; only the result knows.
+    if (this.streaming && this.#result.returnType === ResultReturnType.INVALID) throw new UnknownReason();
+    return undefined;
   }
 
   /** Nothing more will come; readers that wait hear why. */
