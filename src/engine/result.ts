@@ -128,7 +128,7 @@ export class Result implements AsyncIterable<Row>, AsyncDisposable {
     for await (const rows of this.chunks()) yield* rows;
   }
 
-  /** Rows as objects. Of two columns with one name the second is called `name:1`, as DuckDB calls it. */
+  /** Rows as objects. Of two columns `a` the second is `a:1`, as DuckDB names it. */
   async *objects(): AsyncGenerator<{ readonly [column: string]: Value }, void, undefined> {
     const names = uniqueNames(this.columns.map((column) => column.name));
     const special = names.includes('__proto__');
@@ -237,7 +237,8 @@ class CursorSource implements ChunkSource {
   }
 }
 
-function uniqueNames(names: readonly string[]): string[] {
+/** Names for what cannot hold one twice: the second of two columns `a` is `a:1`. */
+export function uniqueNames(names: readonly string[]): string[] {
   const taken = new Set<string>();
   return names.map((name) => {
     let unique = name;
