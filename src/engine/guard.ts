@@ -1,0 +1,493 @@
+// The session guard: a session cannot break the others. All sessions and all runs of a process share one DuckDB instance, and
+// one statement of any of them can take the file away (DETACH), change what every query means (SET default_order), make each
+// `cron.x` ambiguous (ATTACH .. AS cron), or drop DuckDB's lock on the file by reading it as a file. What is known to do so is
+// refused here, by the words that stand there and before DuckDB sees them, each with the statement to use instead.
+//
+// It protects against accidents, not against an admin: a path that is computed (`read_blob('my' || '.duckdb')`) is not seen.
+
+import { readFileSync, type Stats, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import { Diagnostic, type Span } from '../core/diagnostic.ts';
+import {
+  type Act,
+  type Facts,
+  type FileMention,
+  factsOf,
+  type ObjectAct,
+  type QualifiedName,
+  type SettingAct,
+  type WriteVerb,
+} from '../parser/facts.ts';
+import { tokenAt } from '../parser/lexer.ts';
+import { parse } from '../parser/parse.ts';
+import { split } from '../parser/split.ts';
+import { decode } from '../parser/text.ts';
+import { fatalSettings, ownSettings, sharedFunctions, sharedPragmas, sharedSettings } from './sharedSettings.ts';
+
+export interface GuardContext {
+  /** May change what all sessions share. */
+  readonly admin: boolean;
+  /** The name under which the opened file is attached. */
+  readonly mainDatabase: string;
+  /** The opened file; undefined for `:memory:`. */
+  readonly filePath: string | undefined;
+}
+
+/** Why a statement that is not ours may not go to DuckDB; undefined if it may. */
+export function guard(text: string, context: GuardContext): Diagnostic | undefined {
+  if (!worthALook(text)) return undefined;
+  const facts = factsOf(text);
+  for (const act of facts.acts) {
+    const refused = refuseAct(act, text, facts, context);
+    if (refused !== undefined) return refused;
+  }
+  return refuseFunctions(facts, context) ?? refuseFiles(text, facts, context) ?? refuseImport(facts, context);
+}
+
+/**
+ * The same for SQL that runs by itself: bodies, `sql:`, `when`, steps. Beside all that a session may not do, nothing that ends
+ * or leaves the run's transaction, and nothing of ours that defines or runs.
+ */
+export function guardBody(text: string, file: Omit<GuardContext, 'admin'> = nowhere): Diagnostic | undefined {
+  const { statement, diagnostics } = parse(text);
+  if (statement === undefined) return diagnostics[0];
+  if (statement.kind !== 'passThrough' && statement.kind !== 'call') {
+    return forbidden(
+      'a run cannot define, list or run schedules',
+      statement.span,
+      'a body holds SQL and CALL; read definitions and history from the tables of schema cron',
+    );
+  }
+  if (!worthALook(text)) return undefined;
+  const facts = factsOf(text);
+  for (const act of facts.acts) {
+    const refused = refuseInBody(act);
+    if (refused !== undefined) return refused;
+  }
+  const imported = facts.files.find((file) => file.by === 'import');
+  if (imported !== undefined)
+    return forbidden('a run cannot IMPORT a database', imported.span, 'what is in it is known only then: import it in a session');
+  const job = jobFunctions.find((name) => facts.functions.has(name) && facts.names.has('cron'));
+  if (job !== undefined) {
+    return forbidden(
+      `a run cannot call cron.${job}`,
+      whole(text),
+      'define schedules in a session; what a run decides, it can write into a table',
+    );
+  }
+  return guard(text, { ...file, admin: false });
+}
+
+const nowhere: Omit<GuardContext, 'admin'> = { mainDatabase: '', filePath: undefined };
+
+/** Most statements neither begin with one of these words nor hold one of those: they cost a microsecond. */
+function worthALook(text: string): boolean {
+  const first = tokenAt(text, 0);
+  return (first.kind === 'word' && verbs.has(text.slice(first.start, first.end).toUpperCase())) || suspicious.test(text);
+}
+
+const verbs = new Set(
+  'ATTACH DETACH USE SET RESET PRAGMA ALTER COPY IMPORT EXPORT EXPLAIN BEGIN START COMMIT END ROLLBACK ABORT SUMMARIZE DESCRIBE TABLE PIVOT UNPIVOT'.split(
+    ' ',
+  ),
+);
+
+const suspicious =
+  /cron|cuckoo|read_|_scan|scan_|parquet_|sniff_|st_read|_logging|_logs|_peg_parser|\b(?:from|join|using)\b(?:[\s(]|\/\*[\s\S]*?\*\/|--.*)*['"$]/i;
+
+const jobFunctions = ['schedule', 'unschedule', 'alter_job', 'schedule_in_database'];
+
+function refuseAct(act: Act, text: string, facts: Facts, context: GuardContext): Diagnostic | undefined {
+  switch (act.kind) {
+    case 'transaction':
+    case 'copyTo':
+      return undefined;
+    case 'attach':
+      return refuseAttach(act, text, context);
+    case 'detach':
+      if (!isMain(act.name, context)) return undefined;
+      return forbidden(`${act.name} is the database that every session works in`, act.span, 'close the session to leave it');
+    case 'use':
+      return act.target.some((part) => isOurs(part)) ? refuseUse(act.span) : undefined;
+    case 'setting':
+      return refuseSetting(act, context);
+    case 'object':
+      return refuseObject(act, text, facts, context);
+    case 'write':
+      // TRUNCATE ONLY t
+      if (act.target.length === 1 && /^only$/i.test(act.target[0] ?? '') && facts.names.has('cuckoo_ledger')) {
+        return refuseWrite(act.verb, ['cuckoo_ledger', '..'], act.span);
+      }
+      return touchesOurs(act.target, context) ? refuseWrite(act.verb, act.target, act.span) : undefined;
+    default:
+      return act satisfies never;
+  }
+}
+
+function refuseInBody(act: Act): Diagnostic | undefined {
+  switch (act.kind) {
+    case 'transaction':
+      return forbidden(
+        `${act.control.toUpperCase()} would end the run's own transaction`,
+        act.span,
+        'a run is one transaction already; for statements that commit one by one, make a procedure with ( atomic: false )',
+      );
+    case 'attach':
+    case 'detach':
+      return forbidden(
+        `a run cannot ${act.kind.toUpperCase()} a database`,
+        act.span,
+        'attached databases are shared: attach it once, in a session',
+      );
+    case 'use':
+      return forbidden('USE changes what the names of a run mean', act.span, 'write names in full: schema.table or database.schema.table');
+    case 'setting':
+      if (act.name !== 'schema' && act.name !== 'search_path') return undefined;
+      return forbidden(
+        `${act.name} changes what the names of a run mean`,
+        act.span,
+        'write names in full: schema.table or database.schema.table',
+      );
+    case 'write':
+      if (!isJobUpdate(act.verb, act.target)) return undefined;
+      return forbidden('a run cannot change schedules', act.span, 'disable it in a session: DISABLE SCHEDULE name;');
+    case 'copyTo':
+    case 'object':
+      return undefined;
+    default:
+      return act satisfies never;
+  }
+}
+
+function refuseAttach(act: Extract<Act, { kind: 'attach' }>, text: string, context: GuardContext): Diagnostic | undefined {
+  const alias = act.alias ?? (act.path === undefined ? undefined : defaultAlias(act.path));
+  if (alias !== undefined && isOurs(alias)) {
+    const path = act.path ?? '..';
+    return forbidden(
+      `a database called ${alias} would make every ${alias}.x ambiguous`,
+      act.span,
+      `give it another name: ATTACH '${path}' AS my_${alias}`,
+    );
+  }
+  // ATTACH OR REPLACE puts another file in the place of the one that everybody works in.
+  if (alias !== undefined && isMain(alias, context) && /^\s*attach\s+or\b/i.test(withoutComments(text))) {
+    return forbidden(`${alias} is the database that every session works in`, act.span, 'give the other file a name of its own');
+  }
+  return undefined;
+}
+
+/** What DuckDB calls a file without AS: its name up to the first dot. */
+function defaultAlias(path: string): string {
+  return basename(path.replace(/[?#].*$/, '')).replace(/\..*$/s, '');
+}
+
+function refuseUse(span: Span): Diagnostic {
+  return forbidden(
+    'the schemas cron and cuckoo_ledger cannot be the ones that bare names mean',
+    span,
+    'write cron.runs, cron.schedules, ..',
+  );
+}
+
+function refuseSetting(act: SettingAct, context: GuardContext): Diagnostic | undefined {
+  const { name } = act;
+  const statement = `${act.verb.toUpperCase()} ${name}`;
+  if (name === 'schema' || name === 'search_path') {
+    const parts = (act.value ?? '').split(/[\s,."']+/);
+    return parts.some((part) => isOurs(part)) ? refuseUse(act.span) : undefined;
+  }
+  if (fatalSettings.has(name))
+    return forbidden(
+      `${statement} would stop the database for every session`,
+      act.span,
+      'restrict what may be read and written when the process is started',
+    );
+  const shared =
+    sharedSettings.has(name) || (act.verb === 'pragma' && sharedPragmas.has(name)) || (act.scope === 'global' && ownSettings.has(name));
+  if (!shared || context.admin) return undefined;
+  const own = act.scope === 'global' && ownSettings.has(name);
+  return forbidden(
+    `${statement} changes it for every session`,
+    act.span,
+    own
+      ? `leave GLOBAL out: SET ${name} is the session's own`
+      : 'an admin may set it in a session, never in a body; SET VARIABLE and SET of session settings are free',
+  );
+}
+
+function refuseObject(act: ObjectAct, text: string, facts: Facts, context: GuardContext): Diagnostic | undefined {
+  const { verb, what, target } = act;
+  const name = target.at(-1) ?? '';
+  if (what === 'database') {
+    // ALTER DATABASE x SET ALIAS TO y
+    const alias = /\bto\s+"?([^\s";]+)"?\s*;?\s*$/i.exec(text)?.[1];
+    if (isMain(name, context))
+      return forbidden(
+        `${name} is the database that every session works in`,
+        act.span,
+        'its name comes from the file: rename the file while nothing has it open',
+      );
+    if (alias !== undefined && isOurs(alias))
+      return forbidden(`a database called ${alias} would make every ${alias}.x ambiguous`, act.span, 'give it another name');
+    return undefined;
+  }
+  if (what === 'schema') {
+    if (!isOurs(name) || !inMain(target, context)) return undefined;
+    return forbidden(
+      `schema ${name.toLowerCase()} is Cuckoo's own`,
+      act.span,
+      verb === 'create' ? 'it exists in every file; give yours another name' : 'DROP SCHEDULE, DROP PROCEDURE, .. remove what is in it',
+    );
+  }
+  const indexesOurs = what === 'index' && facts.names.has('cuckoo_ledger');
+  if (touchesOurs(target, context) || indexesOurs) {
+    const hint =
+      verb === 'create'
+        ? 'create it in a schema of your own'
+        : 'what is in it is changed by statements: UPSERT, ALTER, DROP SCHEDULE, PROCEDURE, PIPELINE, CALENDAR, QUEUE';
+    return forbidden(`schema ${indexesOurs ? 'cuckoo_ledger' : schemaOf(target)} is Cuckoo's own`, act.span, hint);
+  }
+  if (what === 'macro' && /^(?:cron|cuckoo)_/i.test(name)) {
+    return forbidden(
+      `names that begin with ${name.slice(0, name.indexOf('_') + 1).toLowerCase()} belong to Cuckoo's functions`,
+      act.span,
+      'give the macro another name',
+    );
+  }
+  return undefined;
+}
+
+function refuseFunctions(facts: Facts, context: GuardContext): Diagnostic | undefined {
+  if (context.admin) return undefined;
+  const found = [...facts.functions].find((name) => sharedFunctions.has(name));
+  if (found === undefined) return undefined;
+  return forbidden(`${found}() changes it for every session`, undefined, 'an admin may call it in a session, never in a body');
+}
+
+// Writes to our schemas: the statement to use instead.
+
+function refuseWrite(verb: WriteVerb, target: QualifiedName, span: Span): Diagnostic | undefined {
+  const relation = target.at(-1)?.toLowerCase() ?? '';
+  const inCron = schemaOf(target) === 'cron';
+  if (inCron && ((relation === 'job_run_details' && verb === 'delete') || isJobUpdate(verb, target))) return undefined;
+  const shown = inCron ? relation : (relationOf[relation] ?? relation);
+  return forbidden(`${target.join('.')} is changed by statements only`, span, insteadOf(shown, verb));
+}
+
+function isJobUpdate(verb: WriteVerb, target: QualifiedName): boolean {
+  return verb === 'update' && schemaOf(target) === 'cron' && target.at(-1)?.toLowerCase() === 'job';
+}
+
+/** Which relation of `cron` shows a base table. */
+const relationOf: Readonly<Record<string, string>> = {
+  schedule: 'schedules',
+  schedule_version: 'schedules',
+  routine: 'procedures',
+  calendar: 'calendars',
+  queue: 'queues',
+  setting: 'settings',
+  open_run: 'runs',
+  closed: 'runs',
+  closed_step: 'step_runs',
+  run_log: 'run_logs',
+  dead_letter_settled: 'dead_letters',
+  pg_cron_job: 'job',
+};
+
+function insteadOf(relation: string, verb: WriteVerb): string {
+  const removes = verb === 'delete' || verb === 'truncate';
+  const makes = verb === 'insert' || verb === 'copy';
+  switch (relation) {
+    case 'schedules':
+      if (removes) return 'DROP SCHEDULE name;';
+      return makes
+        ? 'UPSERT SCHEDULE name ( sched: .., sql: .. );'
+        : 'ALTER SCHEDULE name SET ( key: value ); or ENABLE | DISABLE SCHEDULE name;';
+    case 'procedures':
+    case 'pipelines':
+    case 'calendars':
+    case 'queues': {
+      const noun = relation.slice(0, -1).toUpperCase();
+      return removes ? `DROP ${noun} name;` : `UPSERT ${noun} name ..;`;
+    }
+    case 'settings':
+      return removes ? 'RESET cron.name;' : 'SET cron.name = value;';
+    case 'runs':
+    case 'step_runs':
+    case 'run_logs':
+      if (removes) return 'old history goes by rule: ALTER SCHEDULE name SET ( keep: { succeeded: 30d, failed: 1y } );';
+      return makes ? 'RUN SCHEDULE name; makes a run' : "CANCEL RUN 'id'; or RETRY RUN 'id';";
+    case 'dead_letters':
+      return removes ? "DROP DEAD LETTER 'id';" : "RETRY DEAD LETTER 'id';";
+    case 'job':
+      return removes ? "SELECT cron.unschedule('name');" : "SELECT cron.schedule('name', '0 3 * * *', $$ .. $$);";
+    case 'job_run_details':
+      return 'DELETE FROM cron.job_run_details WHERE ..; is carried out, nothing else';
+    default:
+      return 'it shows what the scheduler does; LIST and SELECT read it';
+  }
+}
+
+// Files: whoever closes a file descriptor of the open database drops DuckDB's lock on it, and COPY TO writes over it.
+
+function refuseFiles(text: string, facts: Facts, context: GuardContext): Diagnostic | undefined {
+  const { filePath } = context;
+  if (filePath === undefined) return undefined;
+  for (const { path, by, span } of [...facts.files, ...tablesInQuotes(text)]) {
+    // glob() lists names and opens nothing.
+    if (by === 'glob') continue;
+    if (isOpenFile(path, filePath)) {
+      const writes = facts.acts.some((act) => act.kind === 'copyTo' && act.path === path);
+      return forbidden(
+        writes
+          ? `'${path}' is the open database: this would write over it`
+          : `'${path}' is the open database, which must not be read as a file`,
+        span,
+        writes
+          ? 'choose another file'
+          : "it is attached already: query its tables, or make a copy with BACKUP TO 'copy.duckdb'; and read that",
+      );
+    }
+    const emptied = by === 'copy' && facts.names.has('overwrite') && `${resolve(filePath)}${sep}`.startsWith(`${resolve(path)}${sep}`);
+    if (emptied) return forbidden(`OVERWRITE would empty the folder that holds the open database`, span, 'choose another folder');
+  }
+  return undefined;
+}
+
+/** `SUMMARIZE 'f'`, `PIVOT 'f'`, `USING 'f'`: tables too, where DuckDB takes a file for one. */
+function tablesInQuotes(text: string): FileMention[] {
+  return [...text.matchAll(/\b(?:summarize|describe|table|pivot|unpivot|using)\s+(?=['"])/gi)].map((match) => {
+    const token = tokenAt(text, match.index + match[0].length);
+    return { path: decode(text, token).text, by: 'from', span: { start: token.start, end: token.end } };
+  });
+}
+
+/** IMPORT DATABASE runs two files of statements, which are looked at as if they stood here. */
+function refuseImport(facts: Facts, context: GuardContext): Diagnostic | undefined {
+  for (const { path, by, span } of facts.files) {
+    if (by !== 'import') continue;
+    for (const name of ['schema.sql', 'load.sql']) {
+      const file = join(path, name);
+      for (const { text } of split(contentOf(file)).statements) {
+        const refused = guard(text, context);
+        if (refused !== undefined)
+          return new Diagnostic('forbidden', `${file}: ${refused.message}`, { span, hint: refused.hint, cause: refused });
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Nothing where there is no file: then DuckDB says so. */
+function contentOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Whether the text names the open file where a file is read: planning it would read it. */
+export function opensItself(text: string, filePath: string): boolean {
+  return worthALook(text) && refuseFiles(text, factsOf(text), { admin: true, mainDatabase: '', filePath }) !== undefined;
+}
+
+/** Whether a path, or a pattern, names the open file or its write-ahead log, by whatever name. */
+function isOpenFile(path: string, filePath: string): boolean {
+  const given = path.replace(/^file:(?:\/\/(?:localhost)?(?=\/))?/, '').replace(/^~(?=\/)/, homedir());
+  const wanted = [filePath, `${filePath}.wal`];
+  if (/[*?[]/.test(given)) return wanted.some((file) => globMatches(resolve(given), resolve(file)));
+  const found = stat(given);
+  if (found === undefined) {
+    // A relative path that leads nowhere from here may be found through file_search_path.
+    return wanted.some((file) => resolve(file) === resolve(given) || (!isAbsolute(given) && basename(file) === basename(given)));
+  }
+  return wanted.some((file) => {
+    const open = stat(file);
+    return open !== undefined && open.ino === found.ino && open.dev === found.dev;
+  });
+}
+
+function stat(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** DuckDB's patterns: `*` and `?` within a name, `**` over folders, `[..]`. A folder may be reached by another name. */
+function globMatches(pattern: string, file: string): boolean {
+  const first = pattern.search(/[*?[]/);
+  const fixed = dirname(`${pattern.slice(0, first)}x`);
+  const rest = pattern.slice(fixed === sep ? 1 : fixed.length + 1);
+  const open = stat(fixed);
+  if (open === undefined) return false;
+  // The folder above the file that is the pattern's fixed part.
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    const here = stat(folder);
+    if (here !== undefined && here.ino === open.ino && here.dev === open.dev) {
+      if (globExpression(rest).test(file.slice(folder === sep ? 1 : folder.length + 1))) return true;
+    }
+    if (folder === dirname(folder)) return false;
+  }
+}
+
+function globExpression(pattern: string): RegExp {
+  const source = pattern.replace(/\*\*\/?|\*|\?|\[[^\]]*\]|[^*?[]+|\[/g, (piece) => {
+    if (piece.startsWith('**')) return '.*';
+    if (piece === '*') return '[^/]*';
+    if (piece === '?') return '[^/]';
+    if (piece.length > 1 && piece.startsWith('['))
+      return `[${piece
+        .slice(1, -1)
+        .replace(/^!/, '^')
+        .replace(/[\\\]]/g, '\\$&')}]`;
+    return piece.replace(/[.+^${}()|[\]\\]/g, '\\$&');
+  });
+  try {
+    return new RegExp(`^${source}$`, 's');
+  } catch {
+    // A class that DuckDB may read differently: better refused than sorry.
+    return /^/;
+  }
+}
+
+// Names.
+
+function isOurs(name: string): boolean {
+  return /^(?:cron|cuckoo_ledger)$/i.test(name);
+}
+
+function isMain(name: string, context: GuardContext): boolean {
+  return name.toLowerCase() === context.mainDatabase.toLowerCase();
+}
+
+/** Whether `target`, a schema, lies in the main database: without a database it may. */
+function inMain(target: QualifiedName, context: GuardContext): boolean {
+  const [database] = target.slice(0, -1);
+  return database === undefined || isMain(database, context) || context.mainDatabase === '';
+}
+
+/** Whether the object `target`, a table or a column of one, lies in one of our schemas. */
+function touchesOurs(target: QualifiedName, context: GuardContext): boolean {
+  const at = target.slice(0, -1).findIndex(isOurs);
+  return at === 0 || (at > 0 && inMain(target.slice(0, at + 1), context));
+}
+
+function schemaOf(target: QualifiedName): string {
+  return target.slice(0, -1).find(isOurs)?.toLowerCase() ?? '';
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\/|--[^\n]*/g, ' ');
+}
+
+function whole(text: string): Span {
+  return { start: 0, end: text.length };
+}
+
+function forbidden(message: string, span: Span | undefined, hint: string): Diagnostic {
+  return new Diagnostic('forbidden', message, { span, hint });
+}
