@@ -9,6 +9,7 @@
 
 import { type Token, tokenAt } from '../parser/lexer.ts';
 import { decode } from '../parser/text.ts';
+import { opensItself } from './guard.ts';
 import { literal } from './store/duckdb/literal.ts';
 
 export interface LineageEntry {
@@ -18,7 +19,7 @@ export interface LineageEntry {
 }
 
 export interface LineageConnection {
-  all<Row>(sql: string): Promise<Row[]>;
+  all<Row extends object>(sql: string): Promise<Row[]>;
 }
 
 /** A parameter that is bound when the statement runs; its type, where known, decides between overloaded functions. */
@@ -34,13 +35,16 @@ export async function lineageOf(
   parameters: readonly LineageParameter[] = [],
 ): Promise<LineageEntry[]> {
   // The file that was opened is the first database, and the guard keeps it attached.
-  const [main] = await connection.all<{ name: string }>(
-    'SELECT database_name AS name FROM duckdb_databases() WHERE NOT internal ORDER BY database_oid ASC NULLS LAST LIMIT 1',
+  const [main] = await connection.all<{ name: string; path: string | null }>(
+    'SELECT database_name AS name, path FROM duckdb_databases() WHERE NOT internal ORDER BY database_oid ASC NULLS LAST LIMIT 1',
   );
   const tables = new Tables(main?.name ?? '');
   for (const statement of statements) {
     const text = withoutParameters(statement, parameters);
-    if (text !== undefined) await readStatement(text, connection, tables);
+    if (text === undefined) continue;
+    // Binding opens the files that a statement names, and whoever closes the open database's file drops the lock on it.
+    if (typeof main?.path === 'string' && opensItself(text, main.path)) tables.unknown(text);
+    else await readStatement(text, connection, tables);
   }
   return tables.entries();
 }

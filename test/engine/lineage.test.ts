@@ -10,7 +10,7 @@ beforeAll(async () => {
   instance = await DuckDBInstance.create(':memory:');
   const client = await instance.connect();
   run = (sql) => client.run(sql);
-  connection = { all: async <Row>(sql: string) => (await client.runAndReadAll(sql)).getRowObjects() as Row[] };
+  connection = { all: async <Row extends object>(sql: string) => (await client.runAndReadAll(sql)).getRowObjects() as Row[] };
   await run(`
     CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER, day DATE);
     CREATE TABLE stock (id INTEGER, amount INTEGER);
