@@ -1,0 +1,501 @@
+// From the entries of a definition to a Schedule: the only place that doubts. Whatever can be known to be wrong is refused
+// here with the place in the statement; whatever is merely surprising becomes a warning, never silence.
+
+import { Diagnostic } from '../../core/diagnostic.ts';
+import type { Instant } from '../../core/instant.ts';
+import type { JsonObject } from '../../core/jsonValue.ts';
+import type { Name, ObjectValue, Value } from '../../parser/ast.ts';
+import { suggest } from '../../parser/suggest.ts';
+import {
+  type Cadence,
+  type CalendarDays,
+  describe,
+  neverFires,
+  noBusinessDay,
+  parseCadence,
+  type Timing,
+  validateZone,
+  warningsFor,
+} from '../../scheduler/cadence/cadence.ts';
+import {
+  type Action,
+  type ParameterValue,
+  type Priority,
+  priorities,
+  type Schedule,
+  type ScheduleTiming,
+  type Target,
+} from '../../scheduler/schedule.ts';
+import type { Warning } from '../result.ts';
+import { type Routine, runParameters } from '../routine.ts';
+import type { Catalogue } from '../store/duckdb/catalogue.ts';
+import { bindActions, checkActions } from './action.ts';
+import { bindParameters, checkArguments, missingRoutine } from './arguments.ts';
+import { bindStatements } from './body.ts';
+import { durationOf, Fields, inside, jsonOf, objectOf, textOf, unknownWord, wrongType } from './fields.ts';
+
+export interface BindContext {
+  readonly now: Instant;
+  /** `cron.timezone` */
+  readonly defaultZone: string;
+  readonly catalogue: Catalogue;
+  /** Names of the task types that were registered beside the built-in ones. */
+  readonly executors: ReadonlySet<string>;
+}
+
+export interface BoundSchedule {
+  readonly schedule: Schedule;
+  /** undefined where the definition leaves it out: then it keeps its present value. */
+  readonly enabled: boolean | undefined;
+  /** The cadences as people wrote them: the column `sched`. */
+  readonly schedText: string | undefined;
+  readonly inWords: string;
+  /** The calendar's days, joined to the timing. */
+  readonly timing: Timing | undefined;
+  readonly warnings: readonly Warning[];
+}
+
+export async function bindSchedule(name: Name, definition: ObjectValue, context: BindContext): Promise<BoundSchedule> {
+  const fields = new Fields(definition);
+  const warnings: Warning[] = [];
+  const target = bindTarget(fields, context);
+  const routine = await findRoutine(target, context);
+  const params = bindParameters(fields.object('params'));
+  await checkParameters(target, routine, fields, context, warnings);
+
+  const after = fields.names('after');
+  if (after.length > 0 && (fields.has('sched') || fields.has('run_at'))) {
+    throw new Diagnostic('invalid_value', "'after' and 'sched' exclude each other", {
+      span: fields.keySpan('after'),
+      hint: 'a schedule that follows others has no clock of its own; leave one of the two out',
+    });
+  }
+  await checkParents(name, after, context);
+
+  const timing = await bindTiming(name, fields, context, after.length > 0);
+  const full =
+    timing === undefined ? undefined : { ...timing.timing, ...(timing.calendar === undefined ? {} : { calendar: timing.calendar }) };
+  if (full !== undefined) {
+    for (const warning of warningsFor(full, context.now)) warnings.push({ message: warning.message, hint: warning.hint });
+  }
+  const queue = fields.text('queue') ?? 'default';
+  await checkQueue(queue, fields, context);
+
+  const actions = {
+    onComplete: bindActions(fields, 'on_complete'),
+    onFail: bindActions(fields, 'on_fail'),
+    onSkip: bindActions(fields, 'on_skip'),
+  };
+  await checkActions(
+    { on_complete: actions.onComplete, on_fail: actions.onFail, on_skip: actions.onSkip },
+    fields,
+    context.catalogue,
+    warnings,
+  );
+  const whenText = fields.text('when');
+  if (whenText !== undefined) bindStatements(whenText, fields.get('when'), { onlyOne: true, parameters: Object.keys(params) });
+
+  const maxRuns = fields.integer('max_runs', 1);
+  const timeoutMs = fields.durationOrNone('timeout');
+  const resources = fields.object('resources');
+  const description = fields.text('description');
+  const owner = fields.text('owner');
+  const catchup = fields.word('catchup', ['none', 'latest', 'all']);
+  const schedule: Schedule = {
+    name: name.text,
+    target,
+    params,
+    config: fields.has('config') ? objectOf(fields.object('config') as ObjectValue) : {},
+    ...(timing === undefined ? {} : { timing: timing.timing }),
+    ...(description === undefined ? {} : { description }),
+    tags: fields.texts('tags'),
+    ...(owner === undefined ? {} : { owner }),
+    ...(maxRuns === undefined ? {} : { maxRuns }),
+    overlap: fields.word('overlap', ['skip', 'queue', 'allow', 'replace']) ?? 'skip',
+    overlapLimit: fields.integer('overlap_limit', 1) ?? 100,
+    ...(catchup === undefined ? {} : { catchup }),
+    catchupLimit: fields.integer('catchup_limit', 1, 1_000_000) ?? 100,
+    catchupWithinMs: fields.duration('catchup_within') ?? 86_400_000,
+    ...(whenText === undefined ? {} : { when: whenText }),
+    after: after.map((parent) => parent.text),
+    afterState: fields.word('after_state', ['success', 'failure', 'any']) ?? 'success',
+    queue,
+    priority: bindPriority(fields),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    retry: bindRetry(fields),
+    disableAfterFailures: fields.integer('disable_after_failures', 0) ?? 0,
+    onCrash: fields.word('on_crash', ['retry', 'fail']) ?? 'retry',
+    ...(resources === undefined ? {} : { resources: objectOf(resources) }),
+    isolation: fields.word('isolation', ['none', 'thread', 'process']) ?? 'thread',
+    ...actions,
+    keep: bindKeep(fields),
+  };
+  return {
+    schedule,
+    enabled: fields.boolean('enabled'),
+    schedText: timing?.text,
+    inWords: inWords(schedule, full),
+    timing: full,
+    warnings,
+  };
+}
+
+/** The schedule's rhythm for people: its cadence in words, or what starts it instead. */
+export function inWords(schedule: Schedule, timing: Timing | undefined): string {
+  if (timing !== undefined) return describe(timing.cadences, timing.zone);
+  if (schedule.after.length === 0) return 'by hand';
+  const state = { success: 'succeeded', failure: 'failed', any: 'finished' }[schedule.afterState];
+  return `after ${schedule.after.join(' and ')} ${schedule.after.length > 1 ? 'have' : 'has'} ${state}`;
+}
+
+const builtInExecutables = ['procedure', 'pipeline', 'sql', 'command', 'handler'] as const;
+const shortForms = ['sql', 'command', 'handler'] as const;
+
+function bindTarget(fields: Fields, context: BindContext): Target {
+  const shorts = shortForms.filter((field) => fields.has(field));
+  const second = shorts[1] ?? (shorts.length > 0 && fields.has('call') ? 'call' : undefined);
+  if (second !== undefined) {
+    throw new Diagnostic('invalid_value', `'${shorts[0]}' and '${second}' exclude each other`, {
+      span: fields.keySpan(second),
+      hint: 'a schedule calls one thing; to do several, call a procedure or a pipeline',
+    });
+  }
+  const short = shorts[0];
+  const exe = fields.text('exe');
+  if (short !== undefined) {
+    if (exe !== undefined && exe.toLowerCase() !== short) {
+      throw new Diagnostic('invalid_value', `'exe' is ${exe}, but the work is given as '${short}'`, {
+        span: fields.get('exe')?.span,
+        hint: `leave 'exe' out: ${short}: .. says it`,
+      });
+    }
+    return { exe: short, call: callText(fields, short) };
+  }
+  if (exe === undefined) {
+    const call = fields.get('call');
+    if (call === undefined) {
+      throw new Diagnostic('missing_key', 'the schedule has nothing to do', {
+        span: fields.span,
+        hint: "add exe: procedure, call: name, or sql: 'INSERT ..', or command: ['program', 'argument']",
+      });
+    }
+    // A bare `call` names a procedure or a pipeline; which of the two, findRoutine knows.
+    return { exe: 'procedure', call: textOf(call, 'call') };
+  }
+  const folded = exe.toLowerCase();
+  const built = builtInExecutables.find((kind) => kind === folded);
+  if (built === undefined && !context.executors.has(exe)) {
+    const dot = exe.indexOf('.');
+    if (dot > 0 && !fields.has('call')) return { exe: 'pipeline', call: exe };
+    const legal = [...builtInExecutables, ...context.executors];
+    throw unknownWord('exe', exe, legal, fields.get('exe')?.span ?? fields.span);
+  }
+  if (!fields.has('call')) {
+    throw new Diagnostic('missing_key', `'exe: ${exe}' needs 'call'`, {
+      span: fields.keySpan('exe'),
+      hint: folded === 'procedure' || folded === 'pipeline' ? `add call: name_of_the_${folded}` : "add call: '..'",
+    });
+  }
+  return { exe: built ?? exe, call: callText(fields, 'call', built) };
+}
+
+function callText(fields: Fields, field: string, exe?: string): string | readonly string[] {
+  const value = fields.get(field);
+  if (value?.kind === 'list') {
+    if (field !== 'command' && exe !== 'command') throw wrongType(field, value, 'a text');
+    if (value.items.length === 0) throw new Diagnostic('invalid_value', 'the command is empty', { span: value.span });
+    return value.items.map((item) => textOf(item, field));
+  }
+  const text = fields.text(field) ?? '';
+  if (text.trim() === '') throw new Diagnostic('invalid_value', `'${field}' is empty`, { span: value?.span });
+  const kind = exe ?? field;
+  if (kind === 'sql') bindStatements(text, value, { parameters: parameterNames(fields) });
+  return text;
+}
+
+function parameterNames(fields: Fields): string[] {
+  return fields.object('params')?.entries.map((entry) => entry.key.text) ?? [];
+}
+
+async function findRoutine(target: Target, context: BindContext): Promise<Routine | undefined> {
+  if (target.exe !== 'procedure' && target.exe !== 'pipeline') return undefined;
+  const [name = '', step] = String(target.call).split('.');
+  return (
+    (await context.catalogue.routine(name))?.routine ??
+    (step === undefined ? undefined : (await context.catalogue.routine(String(target.call)))?.routine)
+  );
+}
+
+async function checkParameters(
+  target: Target,
+  routine: Routine | undefined,
+  fields: Fields,
+  context: BindContext,
+  warnings: Warning[],
+): Promise<void> {
+  if (target.exe !== 'procedure' && target.exe !== 'pipeline') return;
+  const place = fields.get('call')?.span ?? fields.get('exe')?.span ?? fields.span;
+  if (routine === undefined) throw await missingRoutine(target.exe, String(target.call), place, context.catalogue);
+  if (fields.has('exe') && fields.has('call') && routine.kind !== target.exe) {
+    throw new Diagnostic('undefined_object', `${target.call} is a ${routine.kind}, not a ${target.exe}`, {
+      span: place,
+      hint: `write exe: ${routine.kind}`,
+    });
+  }
+  const step = String(target.call).split('.')[1];
+  if (
+    routine.kind === 'pipeline' &&
+    step !== undefined &&
+    !routine.steps.some((known) => known.name.toLowerCase() === step.toLowerCase())
+  ) {
+    throw new Diagnostic('undefined_object', `pipeline ${routine.name} has no step ${step}`, {
+      span: place,
+      hint: `its steps: ${routine.steps.map((known) => known.name).join(', ')}`,
+    });
+  }
+  await checkArguments(
+    {
+      routine,
+      given: fields.object('params'),
+      key: 'params',
+      // A run by hand may still give them with WITH ( .. ); a schedule with a clock has nobody to ask.
+      complete: fields.has('sched') || fields.has('run_at') || fields.has('after'),
+      place: fields.has('params') ? fields.keySpan('params') : place,
+    },
+    context.catalogue,
+  );
+  if (routine.kind === 'procedure' && (await context.catalogue.hidesDuckDb(routine.name))) {
+    warnings.push({
+      message: `procedure ${routine.name} hides DuckDB's own ${routine.name}`,
+      hint: 'CALL reaches the procedure; rename it to reach both',
+    });
+  }
+}
+
+interface BoundTiming {
+  readonly timing: ScheduleTiming;
+  readonly calendar: CalendarDays | undefined;
+  readonly text: string;
+}
+
+async function bindTiming(name: Name, fields: Fields, context: BindContext, follows: boolean): Promise<BoundTiming | undefined> {
+  const zone = bindZone(fields) ?? context.defaultZone;
+  const calendarName = fields.text('calendar');
+  const calendar = calendarName === undefined ? undefined : await bindCalendar(calendarName, fields, context);
+  const onHoliday = fields.word('on_holiday', ['run', 'skip', 'next', 'previous']);
+  if (onHoliday !== undefined && calendarName === undefined) {
+    throw new Diagnostic('missing_key', "'on_holiday' needs a 'calendar'", {
+      span: fields.keySpan('on_holiday'),
+      hint: 'add calendar: name',
+    });
+  }
+  if (follows && (onHoliday === 'next' || onHoliday === 'previous')) {
+    throw new Diagnostic('invalid_value', `a schedule with 'after' cannot move to the ${onHoliday} business day`, {
+      span: fields.get('on_holiday')?.span,
+      hint: 'legal with after: run, skip',
+    });
+  }
+  if (fields.has('sched') && fields.has('run_at')) {
+    throw new Diagnostic('invalid_value', "'sched' and 'run_at' exclude each other", {
+      span: fields.keySpan('run_at'),
+      hint: "a list fires at the union: sched: ['0 2 * * *', 2027-09-20T02:00:00Z]",
+    });
+  }
+  const items = fields.has('run_at') ? fields.items('run_at') : fields.items('sched');
+  const starts = bindInstant(fields, 'starts', zone);
+  const ends = bindInstant(fields, 'ends', zone);
+  if (starts !== undefined && ends !== undefined && ends <= starts) {
+    throw new Diagnostic('invalid_value', "'ends' is not after 'starts'", { span: fields.get('ends')?.span });
+  }
+  if (items.length === 0) {
+    if (!follows || calendarName === undefined) return undefined;
+  }
+  const cadences = items.map((item) => bindCadence(item, fields.has('run_at') ? 'run_at' : 'sched', zone));
+  const timing: ScheduleTiming = {
+    cadences,
+    zone,
+    dstGap: fields.word('dst_gap', ['run', 'skip']) ?? 'default',
+    dstOverlap: fields.word('dst_overlap', ['first', 'second', 'both']) ?? 'default',
+    ...(starts === undefined ? {} : { starts }),
+    ...(ends === undefined ? {} : { ends }),
+    onHoliday: onHoliday ?? 'skip',
+    jitterMs: fields.duration('jitter') ?? 0,
+    jitterKey: name.text.toLowerCase(),
+    ...(calendarName === undefined ? {} : { calendarName }),
+  };
+  const never = neverFires(timing);
+  if (never !== undefined) {
+    const first = items[0];
+    throw new Diagnostic('never_fires', never.message, { span: first === undefined ? fields.span : first.span, hint: never.hint });
+  }
+  const idle = noBusinessDay(calendar === undefined ? timing : { ...timing, calendar }, context.now);
+  if (idle !== undefined) throw idle.at(fields.get('calendar')?.span ?? items[0]?.span ?? fields.span);
+  return { timing, calendar, text: items.map((item) => textOf(item, 'sched')).join(' | ') };
+}
+
+function bindZone(fields: Fields): string | undefined {
+  const value = fields.get('timezone');
+  return value === undefined ? undefined : inside(value, () => validateZone(textOf(value, 'timezone')));
+}
+
+function bindCadence(value: Value, field: string, zone: string): Cadence {
+  const text = textOf(value, field);
+  if (value.kind === 'number' || value.kind === 'duration') {
+    throw new Diagnostic('invalid_cadence', `'${field}' takes a cadence, got ${text}`, {
+      span: value.span,
+      hint: value.kind === 'duration' ? `write every ${text}` : `quote a cron: '${text} * * * *', or write every ${text}m`,
+    });
+  }
+  const cadence = inside(value, () => parseCadence(text, { zone }));
+  if (field === 'run_at' && cadence.kind !== 'once') {
+    throw new Diagnostic('invalid_cadence', "'run_at' takes one instant", {
+      span: value.span,
+      hint: `for a rhythm write sched: '${text}'`,
+    });
+  }
+  return cadence;
+}
+
+function bindInstant(fields: Fields, field: string, zone: string): Instant | undefined {
+  const value = fields.get(field);
+  if (value === undefined) return undefined;
+  const text = textOf(value, field).replace(/^at\s+/i, '');
+  const cadence = inside(value, () => parseCadence(text, { zone }));
+  if (cadence.kind === 'once') return cadence.at;
+  throw new Diagnostic('invalid_value', `'${field}' takes an instant`, {
+    span: value.span,
+    hint: "such as 2027-09-20T02:00:00Z or '2027-09-20 02:00' in the zone",
+  });
+}
+
+async function bindCalendar(name: string, fields: Fields, context: BindContext): Promise<CalendarDays> {
+  const stored = await context.catalogue.calendar(name);
+  if (stored !== undefined) return stored.days;
+  const near = suggest(name, await context.catalogue.calendarNames());
+  throw new Diagnostic('undefined_object', `calendar ${name} does not exist`, {
+    span: fields.get('calendar')?.span,
+    hint: `${near === undefined ? '' : `did you mean ${near}? `}create it first: UPSERT CALENDAR AS ${name} ( weekend: [sat, sun] );`,
+  });
+}
+
+async function checkParents(name: Name, parents: readonly Name[], context: BindContext): Promise<void> {
+  if (parents.length === 0) return;
+  const followers = await context.catalogue.followers();
+  const known = await context.catalogue.scheduleNames();
+  for (const parent of parents) {
+    const key = parent.text.toLowerCase();
+    if (key === name.text.toLowerCase() || known.some((other) => other.toLowerCase() === key)) continue;
+    const near = suggest(parent.text, known);
+    throw new Diagnostic('undefined_object', `schedule ${parent.text} does not exist`, {
+      span: parent.span,
+      hint: `${near === undefined ? '' : `did you mean ${near}? `}a schedule follows schedules that exist; create ${parent.text} first`,
+    });
+  }
+  followers.set(
+    name.text.toLowerCase(),
+    parents.map((parent) => parent.text),
+  );
+  const cycle = findCycle(name.text, followers);
+  if (cycle !== undefined) {
+    throw new Diagnostic('cycle', `'after' makes a cycle: ${cycle.join(' -> ')}`, {
+      span: parents[0]?.span,
+      hint: 'each waits for the one before it, so none would ever run',
+    });
+  }
+}
+
+/** The way from `start` back to itself through the parents, if there is one. */
+function findCycle(start: string, followers: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
+  const goal = start.toLowerCase();
+  const seen = new Set<string>();
+  const stack: (readonly string[])[] = [[start]];
+  for (let path = stack.pop(); path !== undefined; path = stack.pop()) {
+    for (const parent of followers.get((path[path.length - 1] ?? '').toLowerCase()) ?? []) {
+      const key = parent.toLowerCase();
+      if (key === goal) return [...path, start];
+      if (seen.has(key)) continue;
+      seen.add(key);
+      stack.push([...path, parent]);
+    }
+  }
+  return undefined;
+}
+
+async function checkQueue(queue: string, fields: Fields, context: BindContext): Promise<void> {
+  const names = await context.catalogue.queueNames();
+  if (names.some((name) => name.toLowerCase() === queue.toLowerCase())) return;
+  const near = suggest(queue, names);
+  throw new Diagnostic('undefined_object', `queue ${queue} does not exist`, {
+    span: fields.get('queue')?.span,
+    hint: `${near === undefined ? '' : `did you mean ${near}? `}queues: ${names.join(', ')}; or create it: UPSERT QUEUE AS ${queue} ( weight: 3 );`,
+  });
+}
+
+function bindPriority(fields: Fields): Priority {
+  const value = fields.get('priority');
+  if (value === undefined) return 'normal';
+  if (value.kind === 'number') {
+    const level = fields.integer('priority', 1, priorities.length) ?? 3;
+    return priorities[level - 1] ?? 'normal';
+  }
+  return fields.word('priority', priorities) ?? 'normal';
+}
+
+function bindRetry(fields: Fields): Schedule['retry'] {
+  const short = fields.get('retry');
+  const spoken = short === undefined ? undefined : retryPhrase(short);
+  const delays = fields.items('retry_delays').map((item) => durationOf(item, 'retry_delays'));
+  const maxRetries = fields.integer('max_retries', 0, 1000) ?? spoken?.times ?? (delays.length > 0 ? delays.length : undefined);
+  const delayMs = fields.duration('retry_delay');
+  return {
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+    ...(delayMs === undefined ? {} : { delayMs }),
+    backoff: fields.word('retry_backoff', ['exponential', 'linear', 'fixed']) ?? spoken?.backoff ?? 'exponential',
+    maxDelayMs: fields.duration('retry_max_delay') ?? 3_600_000,
+    jitter: fields.boolean('retry_jitter') ?? true,
+    ...(delays.length > 0 ? { delaysMs: delays } : {}),
+  };
+}
+
+/** `3 times`, `3 times with exponential_backoff`. */
+export function retryPhrase(value: Value): { times: number; backoff?: 'exponential' | 'linear' | 'fixed' } {
+  const text = textOf(value, 'retry');
+  const match = /^(\d+)\s*(?:times?)?(?:\s+with\s+(exponential|linear|fixed)(?:[_ ]backoff)?)?$/i.exec(text.trim());
+  const times = Number(match?.[1]);
+  if (match === null || times > 1000) {
+    throw new Diagnostic('invalid_value', `'retry' cannot be '${text}'`, {
+      span: value.span,
+      hint: 'write 3 times, or 3 times with exponential_backoff (exponential, linear, fixed)',
+    });
+  }
+  const backoff = match[2]?.toLowerCase() as 'exponential' | 'linear' | 'fixed' | undefined;
+  return { times, ...(backoff === undefined ? {} : { backoff }) };
+}
+
+function bindKeep(fields: Fields): Schedule['keep'] {
+  const keep = fields.object('keep');
+  if (keep === undefined) return {};
+  const legal = ['succeeded', 'failed', 'skipped'] as const;
+  return Object.fromEntries(
+    keep.entries.map((entry) => {
+      const state = legal.find((known) => known === entry.key.text.toLowerCase());
+      if (state === undefined) throw unknownWord('keep', entry.key.text, legal, entry.key.span);
+      return [state, durationOf(entry.value, `keep.${state}`)];
+    }),
+  );
+}
+
+/** Parameters as people see them: secrets by their name, expressions by their text. */
+export function shownParameters(params: Readonly<Record<string, ParameterValue>>): JsonObject {
+  return Object.fromEntries(
+    Object.entries(params).map(([name, value]) => {
+      if (value.kind === 'literal') return [name, value.value];
+      return [name, value.kind === 'env' ? `env('${value.name}')` : `sql('${value.text}')`];
+    }),
+  );
+}
+
+/** Names that a text run by this schedule may use as `$name`. */
+export function boundNames(params: readonly string[]): readonly string[] {
+  return [...params, ...runParameters];
+}

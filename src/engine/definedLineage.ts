@@ -1,0 +1,76 @@
+// Lineage of definitions: which tables a schedule or a procedure reads and writes, written beside it when it is defined, and
+// the warning that follows from it.
+
+import type { Instant } from '../core/instant.ts';
+import { next, type Timing } from '../scheduler/cadence/cadence.ts';
+import type { Schedule } from '../scheduler/schedule.ts';
+import { bodyStatements } from './bind/body.ts';
+import type { BoundSchedule } from './bind/schedule.ts';
+import { type LineageEntry, type LineageParameter, lineageOf } from './lineage.ts';
+import type { Warning } from './result.ts';
+import type { Procedure } from './routine.ts';
+import { runParameters } from './routine.ts';
+import type { StatementContext } from './statements/context.ts';
+
+export async function lineageOfProcedure(procedure: Procedure, context: StatementContext): Promise<LineageEntry[]> {
+  if (procedure.body.language !== 'sql') return [];
+  const parameters = procedure.parameters.map(({ name, type }): LineageParameter => ({ name, type }));
+  return lineageOf(
+    procedure.body.statements.map((statement) => statement.text),
+    context.connection,
+    [...parameters, ...runNames],
+  );
+}
+
+const runNames: readonly LineageParameter[] = runParameters.map((name) => ({ name }));
+
+export async function lineageOfSchedule(schedule: Schedule, context: StatementContext): Promise<LineageEntry[]> {
+  const { target } = schedule;
+  if (target.exe === 'sql') {
+    const parameters = Object.keys(schedule.params).map((name) => ({ name }));
+    return lineageOf(
+      bodyStatements(String(target.call)).map((statement) => statement.text),
+      context.connection,
+      [...parameters, ...runNames],
+    );
+  }
+  if (target.exe !== 'procedure') return [];
+  const stored = await context.catalogue.routine(String(target.call));
+  return stored?.routine.kind === 'procedure' ? lineageOfProcedure(stored.routine, context) : [];
+}
+
+/** Other enabled schedules that write one of the same tables at one of the same instants. */
+export async function sharedWriters(bound: BoundSchedule, lineage: readonly LineageEntry[], context: StatementContext): Promise<Warning[]> {
+  if (bound.timing === undefined) return [];
+  const warnings: Warning[] = [];
+  const seen = new Set<string>();
+  for (const entry of lineage) {
+    if (entry.access !== 'writes' || entry.table === null) continue;
+    for (const name of await context.catalogue.writersOf(entry.table)) {
+      if (name.toLowerCase() === bound.schedule.name.toLowerCase() || seen.has(name)) continue;
+      const other = await context.catalogue.schedule(name);
+      if (other === undefined || !other.enabled) continue;
+      const timing = await context.catalogue.timing(other.schedule);
+      const at = timing === undefined ? undefined : sharedInstant(bound.timing, timing, context.now);
+      if (at === undefined) continue;
+      seen.add(name);
+      warnings.push({
+        message: `${name} writes ${entry.table} too, at the same instants`,
+        hint: 'move one of them, or let one follow the other: after: ..',
+      });
+    }
+  }
+  return warnings;
+}
+
+/** Looks at the next thousand steps of both. */
+function sharedInstant(a: Timing, b: Timing, now: Instant): Instant | undefined {
+  let left = next(a, now);
+  let right = next(b, now);
+  for (let step = 0; step < 1000 && left !== undefined && right !== undefined; step++) {
+    if (left.due === right.due) return left.due;
+    if (left.due < right.due) left = next(a, right.due - 1);
+    else right = next(b, left.due - 1);
+  }
+  return undefined;
+}

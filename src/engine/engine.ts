@@ -1,0 +1,190 @@
+// One database file, opened once in a process: DuckDB, the ledger in it, and the sessions on it.
+
+import { randomUUID } from 'node:crypto';
+import { Diagnostic } from '../core/diagnostic.ts';
+import type { JsonValue } from '../core/jsonValue.ts';
+import { type Clock, systemClock } from '../scheduler/clock.ts';
+import { Admission } from './admission.ts';
+import { functionMacros, registerFunctions } from './functions.ts';
+import { unknownJob } from './jobs.ts';
+import { liveMacros, registerLive } from './live.ts';
+import { type FinishedRun, Runner } from './runner.ts';
+import { Session, type SessionOptions } from './session.ts';
+import { Catalogue } from './store/duckdb/catalogue.ts';
+import { Connection } from './store/duckdb/connection.ts';
+import { literal } from './store/duckdb/literal.ts';
+import { type NativeDatabase, openNative } from './store/duckdb/native.ts';
+import { type Sql, sqlFor } from './store/duckdb/sql.ts';
+import { type Migration, migrate } from './store/migrate.ts';
+import { TimingCache } from './timingCache.ts';
+
+export interface EngineOptions {
+  readonly readOnly?: boolean;
+  readonly clock?: Clock;
+  /** DuckDB's own settings, over ours. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** What `env('..')` reads. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Called when DuckDB holds the file and before anything is written: answers how to let go, or throws. */
+  readonly claim?: (realPath: string) => Promise<{ release(): Promise<void> }>;
+  /** The machine's zone, for a file that is made now. */
+  readonly zone?: string;
+  /** The size of the thread pool, which bounds what runs at once. */
+  readonly poolSize?: number;
+  /** For tests of migrations. */
+  readonly migrations?: readonly Migration[];
+}
+
+/** Engines by real path: a second `open` of a file in this process shares the first one's. */
+const open = new Map<string, { engine: Engine; holders: number }>();
+let door: Promise<unknown> = Promise.resolve();
+
+export function openEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
+  const result = door.then(() => openOne(path, options));
+  door = result.catch(() => undefined);
+  return result;
+}
+
+async function openOne(path: string, options: EngineOptions): Promise<Engine> {
+  const clock = options.clock ?? systemClock;
+  const database = await openNative(path, {
+    clock,
+    ...(options.readOnly === undefined ? {} : { readOnly: options.readOnly }),
+    ...(options.settings === undefined ? {} : { settings: options.settings }),
+  });
+  const shared = open.get(database.path);
+  if (shared !== undefined && database.path !== ':memory:') {
+    await database.close();
+    shared.holders += 1;
+    return shared.engine;
+  }
+  let claim: { release(): Promise<void> } | undefined;
+  try {
+    if (database.path !== ':memory:' && options.readOnly !== true) claim = await options.claim?.(database.path);
+    const engine = await Engine.start(database, claim, clock, options);
+    if (database.path !== ':memory:') open.set(database.path, { engine, holders: 1 });
+    return engine;
+  } catch (error) {
+    await claim?.release();
+    await database.close();
+    throw error;
+  }
+}
+
+export class Engine {
+  readonly database: NativeDatabase;
+  readonly sql: Sql;
+  readonly clock: Clock;
+  readonly runner: Runner;
+  readonly admission: Admission;
+  readonly readOnly: boolean;
+  /** Names of task types registered beside the built-in ones. */
+  readonly executors: ReadonlySet<string> = new Set();
+  /** A read-only file that no Cuckoo has written has none. */
+  readonly hasLedger: boolean;
+  readonly #claim: { release(): Promise<void> } | undefined;
+  #newestScheduleId: number;
+  #closing: Promise<void> | undefined;
+
+  static async start(
+    database: NativeDatabase,
+    claim: { release(): Promise<void> } | undefined,
+    clock: Clock,
+    options: EngineOptions,
+  ): Promise<Engine> {
+    const sql = sqlFor(database.catalogue);
+    const runner = new Runner({ database, sql, clock, environment: options.environment ?? {} });
+    const timings = new TimingCache();
+    registerLive(database, runner, timings, clock);
+    registerFunctions(database, timings);
+    const connection = new Connection(await database.connect());
+    try {
+      const readOnly = options.readOnly ?? false;
+      const hasLedger = await migrate(connection, {
+        sql,
+        database: database.catalogue,
+        path: database.path,
+        readOnly,
+        clock,
+        zone: options.zone ?? machineZone(),
+        fileId: randomUUID(),
+        ...(options.migrations === undefined ? {} : { migrations: options.migrations }),
+      });
+      const newest = hasLedger ? await new Catalogue(connection, sql).newestScheduleId() : 0;
+      return new Engine({ database, sql, clock, runner, readOnly, hasLedger, claim, newest, poolSize: options.poolSize });
+    } finally {
+      await connection.close();
+    }
+  }
+
+  private constructor(parts: {
+    database: NativeDatabase;
+    sql: Sql;
+    clock: Clock;
+    runner: Runner;
+    readOnly: boolean;
+    hasLedger: boolean;
+    claim: { release(): Promise<void> } | undefined;
+    newest: number;
+    poolSize: number | undefined;
+  }) {
+    this.database = parts.database;
+    this.sql = parts.sql;
+    this.clock = parts.clock;
+    this.runner = parts.runner;
+    this.readOnly = parts.readOnly;
+    this.hasLedger = parts.hasLedger;
+    this.#claim = parts.claim;
+    this.#newestScheduleId = parts.newest;
+    this.admission = new Admission(parts.poolSize === undefined ? {} : { poolSize: parts.poolSize });
+  }
+
+  /** What a session puts over the file's own macros: the live columns, and the cron_* functions. */
+  get sessionMacros(): string {
+    const zone = this.hasLedger ? `(SELECT value FROM ${this.sql.cron}.settings WHERE name = 'timezone')` : literal(machineZone());
+    return liveMacros + functionMacros(zone);
+  }
+
+  get path(): string {
+    return this.database.path;
+  }
+
+  async session(options: SessionOptions): Promise<Session> {
+    if (this.#closing !== undefined) throw new Diagnostic('closed', 'the database is closed');
+    return new Session(this, await this.database.connect({ progress: true }), options);
+  }
+
+  /** RUN SCHEDULE for hosts: `params` replace those of the schedule. */
+  async runByHand(name: string, params: Readonly<Record<string, JsonValue>>): Promise<FinishedRun> {
+    const connection = new Connection(await this.database.connect());
+    try {
+      const stored = await new Catalogue(connection, this.sql).schedule(name);
+      if (stored === undefined) throw unknownJob(name);
+      return await this.runner.runNow(stored, { params, dryRun: false, signal: new AbortController().signal });
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** Never reused: every version of every schedule stays in the file. */
+  nextScheduleId(): number {
+    this.#newestScheduleId += 1;
+    return this.#newestScheduleId;
+  }
+
+  /** Ends with the last who opened it. */
+  async close(): Promise<void> {
+    const shared = open.get(this.path);
+    if (shared?.engine === this) {
+      shared.holders -= 1;
+      if (shared.holders > 0) return;
+      open.delete(this.path);
+    }
+    this.#closing ??= this.database.close().finally(() => this.#claim?.release());
+    await this.#closing;
+  }
+}
+
+function machineZone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}

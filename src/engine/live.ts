@@ -1,0 +1,78 @@
+// The live half of schema `cron`: what cannot be a column, because it changes with the clock or lives in this process. The
+// file's own macros of these names answer NULL; each session puts TEMP macros over them that call what is registered here.
+
+import type { Instant } from '../core/instant.ts';
+import { next, type Timing } from '../scheduler/cadence/cadence.ts';
+import type { Clock } from '../scheduler/clock.ts';
+import type { Runner } from './runner.ts';
+import type { NativeDatabase } from './store/duckdb/native.ts';
+import { BIGINT, VARCHAR } from './store/duckdb/native.ts';
+import type { TimingCache } from './timingCache.ts';
+
+/** The first fire after `after` that the calendar does not refuse. */
+export function nextRun(timing: Timing, after: Instant): Instant | undefined {
+  let at = after;
+  // A calendar may refuse many in a row; ten years of days is more than any that was accepted at definition.
+  for (let looked = 0; looked < 4000; looked++) {
+    const fire = next(timing, at);
+    if (fire === undefined || !fire.refused) return fire?.due;
+    at = fire.due;
+  }
+  return undefined;
+}
+
+export function registerLive(database: NativeDatabase, runner: Runner, timings: TimingCache, clock: Clock): void {
+  database.registerScalar({
+    name: 'cuckoo_live_next_run_us',
+    parameterTypes: [VARCHAR, VARCHAR, VARCHAR, BIGINT],
+    returnType: BIGINT,
+    volatile: true,
+    nulls: 'propagate',
+    call(input, output) {
+      const now = clock.now();
+      const [keys, texts, calendars, starts] = [0, 1, 2, 3].map((column) => input.getColumnVector(column));
+      for (let row = 0; row < input.rowCount; row++) {
+        const [key, text, calendar] = [keys, texts, calendars].map((column) => column?.getItem(row));
+        if (typeof key !== 'string' || typeof text !== 'string' || typeof calendar !== 'string') continue;
+        const after = Math.max(now, Number(starts?.getItem(row)) / 1000);
+        const at = nextRun(timings.get(key, text, calendar), after);
+        output.setItem(row, at === undefined ? null : BigInt(at) * 1000n);
+      }
+    },
+  });
+  database.registerScalar({
+    name: 'cuckoo_live_run_state',
+    parameterTypes: [VARCHAR],
+    returnType: VARCHAR,
+    volatile: true,
+    nulls: 'handle',
+    call(input, output) {
+      const ids = input.getColumnVector(0);
+      for (let row = 0; row < input.rowCount; row++)
+        output.setItem(row, runner.running(String(ids.getItem(row))) === undefined ? null : 'running');
+    },
+  });
+  database.registerScalar({
+    name: 'cuckoo_live_run_started_ms',
+    parameterTypes: [VARCHAR],
+    returnType: BIGINT,
+    volatile: true,
+    nulls: 'handle',
+    call(input, output) {
+      const ids = input.getColumnVector(0);
+      for (let row = 0; row < input.rowCount; row++) {
+        const started = runner.running(String(ids.getItem(row)))?.startedAt;
+        output.setItem(row, started === undefined ? null : BigInt(started));
+      }
+    },
+  });
+}
+
+/** Put over the file's own macros in each session that mentions `cron`. */
+export const liveMacros = `
+CREATE OR REPLACE TEMP MACRO cuckoo_live() AS true;
+CREATE OR REPLACE TEMP MACRO cuckoo_next_run(cache_key, timing, calendar, effective_from)
+  AS make_timestamptz(cuckoo_live_next_run_us(cache_key, timing, coalesce(calendar, ''), epoch_us(effective_from)));
+CREATE OR REPLACE TEMP MACRO cuckoo_run_state(run_id) AS cuckoo_live_run_state(run_id);
+CREATE OR REPLACE TEMP MACRO cuckoo_run_started_at(run_id) AS make_timestamptz(cuckoo_live_run_started_ms(run_id) * 1000);
+`;

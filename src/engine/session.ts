@@ -1,0 +1,410 @@
+// A session: one connection, its own transaction, temp tables and settings. `execute` is the one function that every door calls;
+// it reads our own words first and passes everything else to DuckDB untouched.
+
+import { Diagnostic } from '../core/diagnostic.ts';
+import type { ListStatement, PassThroughStatement, Statement } from '../parser/ast.ts';
+import { parse } from '../parser/parse.ts';
+import type { Engine } from './engine.ts';
+import { guard } from './guard.ts';
+import { Result, type Warning } from './result.ts';
+import { alterCalendar, defineCalendar, describeCalendar, dropCalendars, showCreateCalendar } from './statements/calendar.ts';
+import { answer, type StatementContext, text as textColumn } from './statements/context.ts';
+import { listQuery } from './statements/list.ts';
+import { alterPipeline, definePipeline, explainPipeline } from './statements/pipeline.ts';
+import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCreateQueue } from './statements/queue.ts';
+import { alterProcedure, call, defineProcedure, describeRoutine, dropRoutines, findRoutine } from './statements/routine.ts';
+import { describeRun, runSchedules } from './statements/run.ts';
+import {
+  alterSchedule,
+  defineSchedule,
+  describeSchedule,
+  dropSchedules,
+  enableSchedules,
+  explainCron,
+  explainSchedule,
+  showCreateSchedule,
+} from './statements/schedule.ts';
+import { backup, resetSetting, setSetting } from './statements/settings.ts';
+import { Catalogue } from './store/duckdb/catalogue.ts';
+import { Connection, nativeParameters, type Parameters, Typed } from './store/duckdb/connection.ts';
+import type { NativeConnection, NativeCursor, TransactionState } from './store/duckdb/native.ts';
+import { toParameter } from './value.ts';
+
+export interface SessionOptions {
+  /** Who changes definitions, for cron.schedule_versions. */
+  readonly actor: string;
+  /** May change global settings. */
+  readonly admin: boolean;
+}
+
+export class Session {
+  readonly #engine: Engine;
+  readonly #connection: Connection;
+  readonly #catalogue: Catalogue;
+  readonly #options: SessionOptions;
+  #hasMacros = false;
+  /** Ends a RUN that executes here. */
+  #stop = new AbortController();
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(engine: Engine, native: NativeConnection, options: SessionOptions) {
+    this.#engine = engine;
+    this.#connection = new Connection(native);
+    this.#catalogue = new Catalogue(this.#connection, engine.sql);
+    this.#options = options;
+  }
+
+  /** none, open, or aborted: then only ROLLBACK goes on. */
+  get transaction(): TransactionState {
+    return this.#connection.transaction;
+  }
+
+  /** Percent of the statement at work, where DuckDB can tell. */
+  progress(): number | undefined {
+    return this.#connection.native.progress();
+  }
+
+  /** The zone in which DuckDB shows this session's TIMESTAMPTZ. */
+  async zone(): Promise<string> {
+    if (this.transaction === 'aborted') return 'UTC';
+    const [row] = await this.#connection.all<{ zone: string }>("SELECT current_setting('TimeZone') AS zone");
+    return row?.zone ?? 'UTC';
+  }
+
+  /** Runs one statement. Statements of a session follow one another; rows of a result may be read while the next one waits. */
+  execute(text: string, parameters?: Parameters): Promise<Result> {
+    const work = (): Promise<Result> => this.#execute(text, parameters);
+    const result = this.#last.then(work, work);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Ends the statement at work, not the session. */
+  async interrupt(): Promise<void> {
+    this.#stop.abort();
+    await this.#connection.native.interrupt();
+  }
+
+  /** An open transaction is rolled back. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stop.abort();
+    await this.#connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #execute(text: string, parameters: Parameters | undefined): Promise<Result> {
+    if (this.#closed) throw new Diagnostic('closed', 'the session is closed');
+    const parsed = parse(text);
+    if (parsed.diagnostics !== undefined) throw parsed.diagnostics[0];
+    const { statement } = parsed;
+    if (statement.kind === 'passThrough') return this.#passThrough(statement, parameters);
+    if (this.transaction === 'aborted') {
+      throw new Diagnostic('aborted_transaction', 'the transaction is aborted by an error before', {
+        span: statement.span,
+        hint: 'write ROLLBACK; and begin again',
+      });
+    }
+    return this.#ours(statement, text, parameters);
+  }
+
+  // DuckDB's statements
+
+  async #passThrough(statement: PassThroughStatement, parameters: Parameters | undefined, warnings: Warning[] = []): Promise<Result> {
+    const { text } = statement;
+    const refused = guard(text, {
+      admin: this.#options.admin,
+      mainDatabase: this.#engine.database.catalogue,
+      filePath: this.#engine.path === ':memory:' ? undefined : this.#engine.path,
+    });
+    if (refused !== undefined) throw refused;
+    if (statement.mentionsCron) await this.#ensureMacros();
+    const before = this.transaction;
+    const cursor = await this.#admit(() => this.#connection.native.query(text, nativeParameters(parameters)));
+    const told = [...warnings];
+    if (
+      before === 'aborted' &&
+      statement.firstWords[0] !== 'ROLLBACK' &&
+      statement.firstWords[0] !== 'ABORT' &&
+      this.transaction === 'none'
+    ) {
+      told.push({
+        message: 'rolled back: an error before had aborted the transaction',
+        hint: 'nothing of it was kept; run it again from BEGIN',
+      });
+    }
+    return Result.fromCursor(this.#admitted(cursor), { tag: tagOf(statement), warnings: told });
+  }
+
+  /** One gate stands in front of every native call; rows are computed as they are read, so reading passes it too. */
+  #admit<T>(work: () => Promise<T>): Promise<T> {
+    return this.#engine.admission.run('session', work);
+  }
+
+  #admitted(cursor: NativeCursor, place: (error: Diagnostic) => Diagnostic = (error) => error): NativeCursor {
+    return {
+      columns: cursor.columns,
+      statementType: cursor.statementType,
+      returnType: cursor.returnType,
+      get rowsChanged() {
+        return cursor.rowsChanged;
+      },
+      next: () =>
+        this.#admit(() => cursor.next()).catch((error: unknown) => {
+          throw error instanceof Diagnostic ? place(error) : error;
+        }),
+      cancel: () => cursor.cancel(),
+    };
+  }
+
+  /** The live columns and the cron_* functions, put over the file's own macros when this session first mentions them. */
+  async #ensureMacros(): Promise<void> {
+    if (this.#hasMacros || this.transaction === 'aborted' || this.#connection.native.busy) return;
+    await this.#connection.native.run(this.#engine.sessionMacros, { leaves: this.transaction === 'open' ? 'open' : 'none' });
+    // Inside a transaction they go away with its ROLLBACK: then they are put there again.
+    this.#hasMacros = this.transaction === 'none';
+  }
+
+  // Our statements
+
+  async #ours(statement: Exclude<Statement, PassThroughStatement>, text: string, parameters: Parameters | undefined): Promise<Result> {
+    if (statement.kind === 'call') {
+      const stored = this.#engine.hasLedger ? await this.#catalogue.routine(statement.name.text) : undefined;
+      if (stored === undefined) return this.#passThrough(foreign(text), parameters);
+      return this.#admit(() => call(statement, stored, this.#context(), bindingsOf(parameters)));
+    }
+    if (statement.kind === 'list' && statement.ambiguous && (await this.#isVisible(statement.relation))) {
+      return this.#passThrough(foreign(text), parameters);
+    }
+    this.#mustHaveLedger(statement);
+    this.#mustBeAllowed(statement);
+    if (statement.kind === 'list') return this.#list(statement);
+    await this.#ensureMacros();
+    return this.#dispatch(statement);
+  }
+
+  #dispatch(statement: Exclude<Statement, PassThroughStatement | ListStatement | { kind: 'call' }>): Promise<Result> {
+    const context = this.#context();
+    switch (statement.kind) {
+      case 'define': {
+        const define = { schedule: defineSchedule, pipeline: definePipeline, calendar: defineCalendar, queue: defineQueue };
+        return define[statement.noun](statement, context);
+      }
+      case 'defineProcedure':
+        return defineProcedure(statement, context);
+      case 'alter': {
+        const alter = {
+          schedule: alterSchedule,
+          procedure: alterProcedure,
+          pipeline: alterPipeline,
+          calendar: alterCalendar,
+          queue: alterQueue,
+        };
+        return alter[statement.noun](statement, context);
+      }
+      case 'drop':
+        if (statement.noun === 'schedule') return dropSchedules(statement, context);
+        if (statement.noun === 'calendar') return dropCalendars(statement, context);
+        if (statement.noun === 'queue') return dropQueues(statement, context);
+        return dropRoutines(statement, statement.noun, context);
+      case 'enable':
+        return enableSchedules(statement, context);
+      case 'describe':
+        if (statement.noun === 'schedule') return describeSchedule(statement, context);
+        if (statement.noun === 'calendar') return describeCalendar(statement, context);
+        if (statement.noun === 'queue') return describeQueue(statement, context);
+        return describeRoutine(statement, statement.noun, context);
+      case 'showCreate':
+        return this.#showCreate(statement, context);
+      case 'explainSchedule':
+        return explainSchedule(statement, context);
+      case 'explainCron':
+        return explainCron(statement, context);
+      case 'explainPipeline':
+        return explainPipeline(statement, context);
+      case 'runSchedule':
+        this.#stop = new AbortController();
+        return runSchedules(statement, context, this.#stop.signal);
+      case 'describeRun':
+        return describeRun(statement, context);
+      case 'pauseQueue':
+        return pauseQueue(statement, context);
+      case 'backup':
+        return backup(statement, context);
+      case 'set':
+        return setSetting(statement, context);
+      case 'reset':
+        return resetSetting(statement, context);
+      case 'runPipeline':
+      case 'backfill':
+      case 'simulate':
+      case 'cancelRun':
+      case 'retryRun':
+      case 'tailRun':
+      case 'explainRun':
+      case 'cancelRuns':
+      case 'retryDeadLetter':
+      case 'dropDeadLetter':
+      case 'pauseScheduler':
+        throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {
+          span: statement.span,
+          hint: 'it needs the background scheduler, which comes in a later version',
+        });
+      default:
+        return statement satisfies never;
+    }
+  }
+
+  async #showCreate(statement: Extract<Statement, { kind: 'showCreate' }>, context: StatementContext): Promise<Result> {
+    const { noun, name } = statement;
+    const show = {
+      schedule: () => showCreateSchedule(name, context),
+      calendar: () => showCreateCalendar(name, context),
+      queue: () => showCreateQueue(name, context),
+      procedure: async () => (await findRoutine(name, 'procedure', context)).definition,
+      pipeline: async () => (await findRoutine(name, 'pipeline', context)).definition,
+    };
+    const definition = await show[noun]();
+    return answer({ tag: 'SHOW CREATE', columns: [textColumn('name'), textColumn('definition')], rows: [[name.text, `${definition};`]] });
+  }
+
+  async #list(statement: ListStatement): Promise<Result> {
+    await this.#ensureMacros();
+    const query = listQuery(statement, this.#engine.sql.cron);
+    try {
+      const cursor = await this.#admit(() => this.#connection.native.query(query.text));
+      return await Result.fromCursor(this.#admitted(cursor, query.place), { tag: 'LIST' });
+    } catch (error) {
+      throw error instanceof Diagnostic ? query.place(error) : error;
+    }
+  }
+
+  /** Whether DuckDB would find a table of this name by itself. */
+  async #isVisible(name: string): Promise<boolean> {
+    try {
+      await this.#connection.all(`SELECT 1 FROM ${name} LIMIT 0`);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #mustHaveLedger(statement: Statement): void {
+    if (this.#engine.hasLedger) return;
+    throw new Diagnostic('read_only', 'this file has no schedules yet, and it is open read-only', {
+      span: statement.span,
+      hint: 'open it once without --readonly',
+    });
+  }
+
+  #mustBeAllowed(statement: Statement): void {
+    if (this.#engine.readOnly && writes(statement)) {
+      throw new Diagnostic('read_only', 'the file is open read-only', { span: statement.span, hint: 'open it without --readonly' });
+    }
+    if (this.transaction !== 'none' && standsAlone(statement)) {
+      throw new Diagnostic('in_transaction', 'this statement cannot run inside a transaction', {
+        span: statement.span,
+        hint: 'write COMMIT; or ROLLBACK; first',
+      });
+    }
+  }
+
+  #context(): StatementContext {
+    const engine = this.#engine;
+    return {
+      connection: this.#connection,
+      catalogue: this.#catalogue,
+      sql: engine.sql,
+      database: engine.database.catalogue,
+      now: engine.clock.now(),
+      actor: this.#options.actor,
+      source: null,
+      executors: engine.executors,
+      runner: engine.runner,
+      nextScheduleId: () => engine.nextScheduleId(),
+      inTransaction: (work) => (this.transaction === 'none' ? this.#connection.transact(work) : work()),
+      parse: (text) => {
+        const parsed = parse(text);
+        if (parsed.statement !== undefined) return parsed.statement;
+        throw parsed.diagnostics[0];
+      },
+    };
+  }
+}
+
+/** A statement that began like ours and is DuckDB's after all. */
+function foreign(text: string): PassThroughStatement {
+  const firstWords =
+    text
+      .toUpperCase()
+      .match(/[A-Z_]+/g)
+      ?.slice(0, 2) ?? [];
+  return { kind: 'passThrough', text, firstWords, mentionsCron: true, span: { start: 0, end: text.length } };
+}
+
+/** What was done, in DuckDB's own words: `SELECT`, `CREATE TABLE`. */
+function tagOf({ firstWords }: PassThroughStatement): string {
+  const [first = '', ...more] = firstWords;
+  if (first === 'CREATE' || first === 'DROP' || first === 'ALTER') {
+    const noun = more.find((word) => !['OR', 'REPLACE', 'TEMP', 'TEMPORARY', 'IF', 'NOT', 'EXISTS', 'PERSISTENT'].includes(word));
+    return noun === undefined ? first : `${first} ${noun}`;
+  }
+  return first === 'WITH' || first === 'FROM' || first === 'VALUES' || first === 'TABLE' || first === '' ? 'SELECT' : first;
+}
+
+/** Named parameters of the session, for the arguments of a CALL. */
+function bindingsOf(parameters: Parameters | undefined): ReadonlyMap<string, Typed> {
+  const entries =
+    parameters === undefined
+      ? []
+      : Array.isArray(parameters)
+        ? parameters.map((value, at) => [String(at + 1), value] as const)
+        : Object.entries(parameters);
+  return new Map(entries.map(([name, value]) => [name.toLowerCase(), value instanceof Typed ? value : new Typed(toParameter(value))]));
+}
+
+function writes(statement: Statement): boolean {
+  switch (statement.kind) {
+    case 'list':
+    case 'describe':
+    case 'showCreate':
+    case 'explainSchedule':
+    case 'explainCron':
+    case 'explainPipeline':
+    case 'explainRun':
+    case 'describeRun':
+    case 'tailRun':
+    case 'simulate':
+    case 'backup':
+    case 'call':
+    case 'passThrough':
+      return false;
+    default:
+      return true;
+  }
+}
+
+/** What cannot be rolled back does not stand in a transaction block. */
+function standsAlone(statement: Statement): boolean {
+  switch (statement.kind) {
+    case 'runSchedule':
+    case 'runPipeline':
+    case 'backfill':
+    case 'retryRun':
+    case 'retryDeadLetter':
+    case 'cancelRun':
+    case 'cancelRuns':
+    case 'pauseQueue':
+    case 'pauseScheduler':
+    case 'backup':
+      return true;
+    case 'enable':
+      return statement.verb === 'pause' || statement.verb === 'resume';
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,62 @@
+// What a statement may use. Statements are functions of (AST node, context) -> Result; they know no door and no driver.
+
+import type { Instant } from '../../core/instant.ts';
+import type { Statement } from '../../parser/ast.ts';
+import type { BindContext } from '../bind/schedule.ts';
+import { type Column, Result, type Warning } from '../result.ts';
+import type { Runner } from '../runner.ts';
+import type { Catalogue } from '../store/duckdb/catalogue.ts';
+import type { Connection } from '../store/duckdb/connection.ts';
+import type { Sql } from '../store/duckdb/sql.ts';
+import { TimestampTz, type Value } from '../value.ts';
+
+export interface StatementContext {
+  /** The session's own connection: what it sees, the statement sees. */
+  readonly connection: Connection;
+  readonly catalogue: Catalogue;
+  readonly sql: Sql;
+  /** The main database's name in SQL. */
+  readonly database: string;
+  /** Read once for each statement. */
+  readonly now: Instant;
+  /** Who changes definitions, for cron.schedule_versions. */
+  readonly actor: string;
+  /** Where a definition came from, if not from a person. */
+  readonly source: string | null;
+  readonly executors: ReadonlySet<string>;
+  readonly runner: Runner;
+  nextScheduleId(): number;
+  /** Runs `work` in the session's open transaction, or in one of its own. */
+  inTransaction<T>(work: () => Promise<T>): Promise<T>;
+  parse(text: string): Statement;
+}
+
+export async function bindContext(context: StatementContext): Promise<BindContext> {
+  const settings = await context.catalogue.settings();
+  return { now: context.now, defaultZone: settings.text('timezone'), catalogue: context.catalogue, executors: context.executors };
+}
+
+export const text = (name: string): Column => ({ name, type: { kind: 'VARCHAR' } });
+export const integer = (name: string): Column => ({ name, type: { kind: 'BIGINT' } });
+export const texts = (name: string): Column => ({ name, type: { kind: 'LIST', item: { kind: 'VARCHAR' } } });
+export const instant = (name: string): Column => ({ name, type: { kind: 'TIMESTAMPTZ' } });
+
+export function timestamp(at: Instant | undefined | null): TimestampTz | null {
+  return at === undefined || at === null ? null : TimestampTz.fromEpochMs(at);
+}
+
+export interface Answer {
+  readonly tag: string;
+  readonly columns: readonly Column[];
+  readonly rows: readonly (readonly Value[])[];
+  readonly warnings?: readonly Warning[];
+}
+
+export function answer({ tag, columns, rows, warnings = [] }: Answer): Result {
+  return Result.fromRows({ tag, columns, rows, warnings });
+}
+
+/** What a definition statement answers for each object it touched. */
+export function outcome(tag: string, rows: readonly (readonly [name: string, outcome: string])[]): Result {
+  return answer({ tag, columns: [text('name'), text('outcome')], rows });
+}

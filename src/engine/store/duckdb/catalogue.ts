@@ -1,0 +1,418 @@
+// The definitions in the file, read and written on the connection of whoever asks: a session sees its own uncommitted
+// definitions, and nobody else's. Nothing is cached here, so nothing can be stale.
+
+import { Diagnostic } from '../../../core/diagnostic.ts';
+import { formatDuration } from '../../../core/duration.ts';
+import type { Instant } from '../../../core/instant.ts';
+import type { JsonObject, JsonValue } from '../../../core/jsonValue.ts';
+import type { CalendarDays, Timing } from '../../../scheduler/cadence/cadence.ts';
+import type { NamedDay } from '../../../scheduler/cadence/calendar.ts';
+import type { Schedule } from '../../../scheduler/schedule.ts';
+import type { LineageEntry } from '../../lineage.ts';
+import { callText, type Routine } from '../../routine.ts';
+import { type SettingName, Settings } from '../../settings.ts';
+import type { Connection } from './connection.ts';
+import type { Sql } from './sql.ts';
+
+/** ASCII only, as DuckDB folds its identifiers. */
+export function nameKey(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
+export interface StoredSchedule {
+  readonly scheduleId: number;
+  readonly name: string;
+  readonly version: number;
+  readonly enabled: boolean;
+  readonly effectiveFrom: Instant;
+  readonly schedule: Schedule;
+  readonly definition: string;
+  readonly source: string | null;
+}
+
+export interface StoredRoutine {
+  readonly name: string;
+  readonly version: number;
+  readonly routine: Routine;
+  readonly definition: string;
+}
+
+export interface StoredCalendar {
+  readonly name: string;
+  readonly version: number;
+  readonly days: CalendarDays;
+  readonly sources: HolidaySources;
+  readonly definition: string;
+}
+
+/** What each source of a calendar answered when it was read last, by the key that names it. */
+export type HolidaySources = Readonly<Partial<Record<'holidays_from' | 'ics' | 'country', readonly NamedDay[]>>>;
+
+export interface StoredQueue {
+  readonly name: string;
+  readonly paused: boolean;
+  readonly definition: string;
+}
+
+/** What is written beside the bound value: the columns that people filter by. */
+export interface ScheduleColumns {
+  readonly sched: string | null;
+  readonly params: JsonObject;
+  readonly source: string | null;
+}
+
+interface ScheduleRow {
+  schedule_id: number;
+  name: string;
+  version: number;
+  enabled: boolean;
+  effective_from: number;
+  bound: string;
+  definition: string;
+  source: string | null;
+}
+
+interface RoutineRow {
+  name: string;
+  version: number;
+  bound: string;
+  definition: string;
+}
+
+export class Catalogue {
+  readonly #connection: Connection;
+  readonly #sql: Sql;
+
+  constructor(connection: Connection, sql: Sql) {
+    this.#connection = connection;
+    this.#sql = sql;
+  }
+
+  async settings(): Promise<Settings> {
+    const rows = await this.#connection.all<{ name: string; value: string }>(this.#sql.settings);
+    return new Settings(new Map(rows.map((row) => [row.name, row.value])));
+  }
+
+  async setSetting(name: SettingName, value: string, at: Instant): Promise<void> {
+    await this.#connection.run(this.#sql.setSetting, { name, value, at });
+  }
+
+  async resetSetting(name: SettingName): Promise<void> {
+    await this.#connection.run(this.#sql.resetSetting, { name });
+  }
+
+  // Schedules
+
+  async newestScheduleId(): Promise<number> {
+    const [row] = await this.#connection.all<{ newest: number }>(this.#sql.newestScheduleId);
+    return row?.newest ?? 0;
+  }
+
+  async schedule(name: string): Promise<StoredSchedule | undefined> {
+    const [row] = await this.#connection.all<ScheduleRow>(this.#sql.schedule, { key: nameKey(name) });
+    return row === undefined ? undefined : storedSchedule(row);
+  }
+
+  async schedules(): Promise<StoredSchedule[]> {
+    return (await this.#connection.all<ScheduleRow>(this.#sql.schedules)).map(storedSchedule);
+  }
+
+  scheduleNames(): Promise<string[]> {
+    return this.#names(this.#sql.scheduleNames);
+  }
+
+  /** Who follows whom: child (folded) -> parents. */
+  async followers(): Promise<Map<string, readonly string[]>> {
+    const rows = await this.#connection.all<{ name: string; parents: string }>(this.#sql.followers);
+    return new Map(rows.map((row) => [nameKey(row.name), JSON.parse(row.parents) as string[]]));
+  }
+
+  /** Names of schedules that use a routine, a parent schedule, a calendar or a queue. */
+  usersOf(what: 'routine' | 'schedule' | 'calendar' | 'queue', name: string): Promise<string[]> {
+    const sql = {
+      routine: this.#sql.schedulesOf,
+      schedule: this.#sql.schedulesAfter,
+      calendar: this.#sql.schedulesOn,
+      queue: this.#sql.schedulesIn,
+    };
+    return this.#names(sql[what], { key: nameKey(name) });
+  }
+
+  /** Puts a schedule in the place of the one of its name, and remembers the version. */
+  async putSchedule(stored: StoredSchedule, columns: ScheduleColumns, changed: readonly string[], at: Instant, by: string): Promise<void> {
+    const { schedule } = stored;
+    const key = nameKey(stored.name);
+    const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.scheduleCreatedAt, { key });
+    await this.#connection.run(this.#sql.deleteSchedule, { key });
+    await this.#connection.run(this.#sql.insertSchedule, {
+      schedule_id: stored.scheduleId,
+      name: stored.name,
+      key,
+      version: stored.version,
+      enabled: stored.enabled,
+      effective_from: stored.effectiveFrom,
+      sched: columns.sched,
+      timezone: schedule.timing?.zone ?? null,
+      exe: schedule.target.exe,
+      call: callText(schedule.target.call),
+      params: JSON.stringify(columns.params),
+      config: JSON.stringify(schedule.config),
+      queue: schedule.queue,
+      priority: schedule.priority,
+      overlap: schedule.overlap,
+      catchup: schedule.catchup ?? null,
+      max_retries: schedule.retry.maxRetries ?? null,
+      after: JSON.stringify(schedule.after),
+      calendar: schedule.timing?.calendarName ?? null,
+      description: schedule.description ?? null,
+      tags: JSON.stringify(schedule.tags),
+      owner: schedule.owner ?? null,
+      source: columns.source,
+      bound: JSON.stringify(schedule),
+      definition: stored.definition,
+      created_at: before?.created_at ?? at,
+      updated_at: at,
+    });
+    await this.#version(stored, stored.definition, changed, at, by);
+  }
+
+  async enableSchedule(stored: StoredSchedule, enabled: boolean, at: Instant, by: string): Promise<void> {
+    const version = stored.version + 1;
+    // ENABLE counts from now; DISABLE leaves the past as it was.
+    const effectiveFrom = enabled ? at : stored.effectiveFrom;
+    await this.#connection.run(this.#sql.enableSchedule, {
+      key: nameKey(stored.name),
+      enabled,
+      version,
+      effective_from: effectiveFrom,
+      at,
+    });
+    await this.#version({ ...stored, version }, stored.definition, ['enabled'], at, by);
+  }
+
+  async dropSchedule(stored: StoredSchedule, at: Instant, by: string): Promise<void> {
+    await this.#connection.run(this.#sql.deleteSchedule, { key: nameKey(stored.name) });
+    await this.#version({ ...stored, version: stored.version + 1 }, null, ['dropped'], at, by);
+    await this.putLineage(stored.name, 'schedule', []);
+  }
+
+  async #version(stored: StoredSchedule, definition: string | null, changed: readonly string[], at: Instant, by: string): Promise<void> {
+    await this.#connection.run(this.#sql.insertScheduleVersion, {
+      schedule_id: stored.scheduleId,
+      name: stored.name,
+      version: stored.version,
+      definition,
+      changed: JSON.stringify(changed),
+      at,
+      by,
+    });
+  }
+
+  // Procedures and pipelines
+
+  async routine(name: string): Promise<StoredRoutine | undefined> {
+    const [row] = await this.#connection.all<RoutineRow>(this.#sql.routine, { key: nameKey(name) });
+    return row === undefined ? undefined : storedRoutine(row);
+  }
+
+  async routines(): Promise<StoredRoutine[]> {
+    return (await this.#connection.all<RoutineRow>(this.#sql.routines)).map(storedRoutine);
+  }
+
+  async routineNames(): Promise<string[]> {
+    return (await this.routines()).map((stored) => stored.name);
+  }
+
+  async putRoutine(stored: StoredRoutine, at: Instant): Promise<void> {
+    const { routine } = stored;
+    const key = nameKey(stored.name);
+    const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.routineCreatedAt, { key });
+    await this.#connection.run(this.#sql.deleteRoutine, { key });
+    await this.#connection.run(this.#sql.insertRoutine, {
+      name: stored.name,
+      key,
+      kind: routine.kind,
+      version: stored.version,
+      ...routineColumns(routine),
+      bound: JSON.stringify(routine),
+      definition: stored.definition,
+      created_at: before?.created_at ?? at,
+      updated_at: at,
+    });
+  }
+
+  async dropRoutine(name: string, kind: Routine['kind']): Promise<void> {
+    await this.#connection.run(this.#sql.deleteRoutine, { key: nameKey(name) });
+    await this.putLineage(name, kind, []);
+  }
+
+  /** Whether DuckDB has a function of this name that CALL would otherwise reach. */
+  async hidesDuckDb(name: string): Promise<boolean> {
+    const rows = await this.#connection.all(
+      "SELECT 1 AS found FROM duckdb_functions() WHERE function_type IN ('table', 'pragma', 'table_macro') AND function_name = $key AND internal LIMIT 1",
+      { key: nameKey(name) },
+    );
+    return rows.length > 0;
+  }
+
+  /** Whether DuckDB knows a type of this name. The text is one type and nothing else: the parser has seen to it. */
+  async typeExists(type: string): Promise<boolean> {
+    try {
+      await this.#connection.all(`SELECT TRY_CAST(NULL AS ${type})`);
+      return true;
+    } catch (error) {
+      // A type that is not known is a catalog or parse error, which leaves an open transaction as it was.
+      if (error instanceof Diagnostic && error.code !== 'fatal' && error.code !== 'closed') return false;
+      throw error;
+    }
+  }
+
+  /** Whether a literal can become a value of `type`. TRY_CAST, because a failed cast would abort the session's transaction. */
+  async castable(value: JsonValue, type: string): Promise<boolean> {
+    const scalar = value === null || typeof value !== 'object';
+    const source = scalar ? '$value::VARCHAR' : '$value::JSON';
+    const [row] = await this.#connection.all<{ fits: boolean }>(`SELECT TRY_CAST(${source} AS ${type}) IS NOT NULL AS fits`, {
+      value: scalar ? String(value) : JSON.stringify(value),
+    });
+    return row?.fits ?? false;
+  }
+
+  // Calendars
+
+  async calendar(name: string): Promise<StoredCalendar | undefined> {
+    const [row] = await this.#connection.all<RoutineRow>(this.#sql.calendar, { key: nameKey(name) });
+    if (row === undefined) return undefined;
+    const bound = JSON.parse(row.bound) as Pick<StoredCalendar, 'days' | 'sources'>;
+    return { name: row.name, version: row.version, days: bound.days, sources: bound.sources, definition: row.definition };
+  }
+
+  /** When a schedule fires, with its calendar's days as they are now; undefined without a clock of its own. */
+  async timing(schedule: Schedule): Promise<Timing | undefined> {
+    if (schedule.timing === undefined) return undefined;
+    const { calendarName, ...timing } = schedule.timing;
+    const calendar = calendarName === undefined ? undefined : await this.calendar(calendarName);
+    return calendar === undefined ? timing : { ...timing, calendar: calendar.days };
+  }
+
+  calendarNames(): Promise<string[]> {
+    return this.#names(`SELECT name FROM ${this.#sql.ledger}.calendar ORDER BY name_key ASC NULLS LAST`);
+  }
+
+  async putCalendar(stored: StoredCalendar, at: Instant): Promise<void> {
+    const key = nameKey(stored.name);
+    const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.calendarCreatedAt, { key });
+    await this.#connection.run(this.#sql.deleteCalendar, { key });
+    await this.#connection.run(this.#sql.insertCalendar, {
+      name: stored.name,
+      key,
+      version: stored.version,
+      bound: JSON.stringify({ days: stored.days, sources: stored.sources }),
+      definition: stored.definition,
+      created_at: before?.created_at ?? at,
+      updated_at: at,
+    });
+  }
+
+  async dropCalendar(name: string): Promise<void> {
+    await this.#connection.run(this.#sql.deleteCalendar, { key: nameKey(name) });
+  }
+
+  // Queues
+
+  async queue(name: string): Promise<StoredQueue | undefined> {
+    const [row] = await this.#connection.all<StoredQueue>(this.#sql.queue, { key: nameKey(name) });
+    return row;
+  }
+
+  queueNames(): Promise<string[]> {
+    return this.#names(this.#sql.queueNames);
+  }
+
+  async putQueue(
+    stored: StoredQueue & { weight: number; concurrency: number | null; rate: { count: number; perMs: number } | null },
+    at: Instant,
+  ): Promise<void> {
+    const key = nameKey(stored.name);
+    const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.queueCreatedAt, { key });
+    await this.#connection.run(this.#sql.deleteQueue, { key });
+    await this.#connection.run(this.#sql.insertQueue, {
+      name: stored.name,
+      key,
+      weight: stored.weight,
+      concurrency: stored.concurrency,
+      rate_count: stored.rate?.count ?? null,
+      rate_per_ms: stored.rate?.perMs ?? null,
+      paused: stored.paused,
+      definition: stored.definition,
+      created_at: before?.created_at ?? at,
+      updated_at: at,
+    });
+  }
+
+  async pauseQueue(name: string, paused: boolean, at: Instant): Promise<void> {
+    await this.#connection.run(this.#sql.pauseQueue, { key: nameKey(name), paused, at });
+  }
+
+  async dropQueue(name: string): Promise<void> {
+    await this.#connection.run(this.#sql.deleteQueue, { key: nameKey(name) });
+  }
+
+  // Lineage
+
+  async putLineage(object: string, kind: 'schedule' | Routine['kind'], entries: readonly LineageEntry[]): Promise<void> {
+    await this.#connection.run(this.#sql.deleteLineage, { key: nameKey(object), kind });
+    for (const entry of entries) {
+      await this.#connection.run(this.#sql.insertLineage, { object, kind, table_name: entry.table, access: entry.access });
+    }
+  }
+
+  /** Schedules that write the table. */
+  async writersOf(table: string): Promise<string[]> {
+    const rows = await this.#connection.all<{ object: string }>(this.#sql.writersOf, { table_key: nameKey(table) });
+    return rows.map((row) => row.object);
+  }
+
+  async #names(sql: string, parameters: Readonly<Record<string, string>> = {}): Promise<string[]> {
+    const rows = await this.#connection.all<{ name: string }>(sql, parameters);
+    return rows.map((row) => row.name);
+  }
+}
+
+function storedSchedule(row: ScheduleRow): StoredSchedule {
+  return {
+    scheduleId: row.schedule_id,
+    name: row.name,
+    version: row.version,
+    enabled: row.enabled,
+    effectiveFrom: row.effective_from,
+    schedule: JSON.parse(row.bound) as Schedule,
+    definition: row.definition,
+    source: row.source,
+  };
+}
+
+function storedRoutine(row: RoutineRow): StoredRoutine {
+  return { name: row.name, version: row.version, routine: JSON.parse(row.bound) as Routine, definition: row.definition };
+}
+
+function routineColumns(routine: Routine): { language: string | null; parameters: string; options: string; body: string } {
+  if (routine.kind === 'pipeline') {
+    return {
+      language: null,
+      parameters: JSON.stringify(routine.params),
+      options: JSON.stringify({ atomic: routine.atomic }),
+      body: JSON.stringify(routine.steps),
+    };
+  }
+  const { body } = routine;
+  const text = body.language === 'sql' ? body.text : body.language === 'command' ? JSON.stringify(body.command) : body.path;
+  const timeout =
+    routine.timeoutMs === undefined ? {} : { timeout: routine.timeoutMs === null ? 'none' : formatDuration(routine.timeoutMs) };
+  const description = routine.description === undefined ? {} : { description: routine.description };
+  return {
+    language: body.language,
+    parameters: JSON.stringify(routine.parameters),
+    options: JSON.stringify({ atomic: routine.atomic, ...timeout, ...description }),
+    body: text,
+  };
+}

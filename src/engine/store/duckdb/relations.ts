@@ -1,0 +1,206 @@
+// The relations of schema `cron`: what people query (LANGUAGE section 8). Views and macros only, so that a direct INSERT,
+// UPDATE or DELETE fails by itself; schema-qualified and never catalog-qualified, so that they survive a copy and a rename.
+//
+// Live columns call macros named cron.cuckoo_*. The file's own macros answer NULL, so any DuckDB can read the views; each
+// Cuckoo session puts TEMP macros of the same names over them, which call the functions of live.ts. A view finds an
+// unqualified macro in TEMP first and in its own schema second (measured with 1.5.6); a table macro does not, which is why
+// cron.upcoming reads a view that does the calling.
+//
+// Names and types are the product's API: a change here is a line in the changelog.
+
+import { settingDefaults } from '../../settings.ts';
+import { literal } from './literal.ts';
+
+/** Fallbacks: what a DuckDB without Cuckoo answers. */
+const fallbacks = `
+CREATE OR REPLACE MACRO cron.cuckoo_live() AS false;
+CREATE OR REPLACE MACRO cron.cuckoo_next_run(cache_key, timing, calendar, effective_from) AS NULL::TIMESTAMPTZ;
+CREATE OR REPLACE MACRO cron.cuckoo_run_state(run_id) AS NULL::VARCHAR;
+CREATE OR REPLACE MACRO cron.cuckoo_run_started_at(run_id) AS NULL::TIMESTAMPTZ;
+`;
+
+const elapsedMs = (from: string, to: string): string => `(epoch_us(${to}) - epoch_us(${from})) / 1000.0`;
+
+/** Columns that an open and a closed run have alike, in the order of cron.runs. */
+const runColumns = (run: 'open' | 'closed'): string => {
+  const closed = (column: string, type: string): string => (run === 'closed' ? `r.${column}` : `NULL::${type} AS ${column}`);
+  const startedAt = run === 'closed' ? 'r.started_at' : 'cuckoo_run_started_at(r.run_id::VARCHAR)';
+  return `
+  r.run_id::VARCHAR AS run_id, r.schedule, r.exe, r.call, r.trigger, r.scheduled_at, r.opened_at,
+  ${startedAt} AS started_at, ${closed('finished_at', 'TIMESTAMPTZ')},
+  ${run === 'closed' ? 'r.state' : "coalesce(cuckoo_run_state(r.run_id::VARCHAR), 'pending') AS state"}, ${closed('reason', 'VARCHAR')},
+  r.attempt, ${run === 'closed' ? 'r.final' : 'false AS final'}, ${closed('fires', 'BIGINT')}, ${closed('first_scheduled_at', 'TIMESTAMPTZ')},
+  r.queue, r.priority, r.params, ${closed('result', 'JSON')}, ${closed('rows_changed', 'BIGINT')},
+  ${closed('error_code', 'VARCHAR')}, ${closed('error_message', 'VARCHAR')}, ${closed('error_detail', 'JSON')},
+  ${closed('guarantee', 'VARCHAR')}, ${closed('conflicts', 'BIGINT')},
+  ${elapsedMs('r.scheduled_at', startedAt)} AS lag_ms,
+  ${elapsedMs('r.opened_at', startedAt)} AS wait_ms,
+  ${run === 'closed' ? elapsedMs('r.started_at', 'r.finished_at') : 'NULL::DOUBLE'} AS duration_ms,
+  ${closed('cpu_ms', 'DOUBLE')}, ${closed('peak_memory', 'BIGINT')}, r.schedule_version,
+  r.root_run_id::VARCHAR AS root_run_id, r.parent_run_id::VARCHAR AS parent_run_id, r.retry_of::VARCHAR AS retry_of, r.node`;
+};
+
+const views = `
+CREATE OR REPLACE VIEW cron.runs AS
+SELECT ${runColumns('closed')} FROM cuckoo_ledger.closed r
+UNION ALL
+SELECT ${runColumns('open')} FROM cuckoo_ledger.open_run r;
+
+CREATE OR REPLACE VIEW cron.dead_letters AS
+SELECT * FROM cron.runs
+WHERE final AND state IN ('failed', 'timed_out', 'interrupted')
+  AND run_id NOT IN (SELECT run_id::VARCHAR FROM cuckoo_ledger.dead_letter_settled);
+
+CREATE OR REPLACE VIEW cron.schedules AS
+SELECT
+  s.name, s.sched, s.timezone, s.exe, s.call, s.params, s.config, s.enabled,
+  CASE
+    WHEN NOT cuckoo_live() THEN NULL
+    WHEN NOT s.enabled THEN 'disabled'
+    WHEN coalesce(o.running, 0) > 0 THEN 'running'
+    WHEN coalesce(o.retries, 0) > 0 THEN 'retry_pending'
+    WHEN h.last_state IN ('failed', 'timed_out', 'interrupted') THEN 'failed_permanently'
+    WHEN s.sched IS NOT NULL AND t.next_run IS NULL THEN 'finished'
+    ELSE 'scheduled'
+  END AS status,
+  t.next_run,
+  h.last_run, h.last_state,
+  CASE WHEN cuckoo_live() THEN coalesce(o.running, 0) END AS running,
+  CASE WHEN cuckoo_live() THEN coalesce(o.retry_count, 0) END AS retry_count,
+  coalesce(s.max_retries, (SELECT value::BIGINT FROM cron.settings WHERE name = 'max_retries')) AS max_retries,
+  coalesce(h.consecutive_failures, 0) AS consecutive_failures,
+  s.queue, s.priority, s.overlap,
+  coalesce(s.catchup, (SELECT value FROM cron.settings WHERE name = 'catchup')) AS catchup,
+  s."after", s.calendar, s.description, s.tags, s.owner, s.source, s.version, s.created_at, s.updated_at, s.definition
+FROM cuckoo_ledger.schedule s
+LEFT JOIN (
+  SELECT schedule_id,
+    max(opened_fires) AS opened_fires,
+    arg_max(coalesce(started_at, scheduled_at), finished_at) FILTER (state <> 'skipped') AS last_run,
+    arg_max(state, finished_at) FILTER (state <> 'skipped' AND final) AS last_state,
+    arg_max(consecutive_failures, finished_at) FILTER (final) AS consecutive_failures
+  FROM cuckoo_ledger.closed GROUP BY schedule_id
+) h ON h.schedule_id = s.schedule_id
+LEFT JOIN (
+  SELECT schedule_id,
+    count(*) FILTER (cuckoo_run_state(run_id::VARCHAR) = 'running') AS running,
+    count(*) FILTER (attempt > 1) AS retries,
+    max(attempt) - 1 AS retry_count
+  FROM cuckoo_ledger.open_run GROUP BY schedule_id
+) o ON o.schedule_id = s.schedule_id
+LEFT JOIN (
+  SELECT s.schedule_id,
+    CASE WHEN s.enabled THEN cuckoo_next_run(
+      s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0), s.bound->>'$.timing', c.bound->>'$.days', s.effective_from
+    ) END AS next_run
+  FROM cuckoo_ledger.schedule s
+  LEFT JOIN cuckoo_ledger.calendar c ON c.name_key = lower(s.calendar)
+  LEFT JOIN (SELECT schedule_id, max(opened_fires) AS opened_fires FROM cuckoo_ledger.closed GROUP BY schedule_id) n ON n.schedule_id = s.schedule_id
+  WHERE s.sched IS NOT NULL
+    AND ((s.bound->>'$.maxRuns') IS NULL OR coalesce(n.opened_fires, 0) < (s.bound->>'$.maxRuns')::BIGINT)
+) t ON t.schedule_id = s.schedule_id;
+
+CREATE OR REPLACE VIEW cron.step_runs AS
+SELECT run_id::VARCHAR AS run_id, step, item, kind, state, reason, attempt, started_at, finished_at,
+  ${elapsedMs('started_at', 'finished_at')} AS duration_ms, rows_changed, result, error_message
+FROM cuckoo_ledger.closed_step;
+
+CREATE OR REPLACE VIEW cron.run_logs AS
+SELECT run_id::VARCHAR AS run_id, step, logged_at, stream, level, line FROM cuckoo_ledger.run_log;
+
+CREATE OR REPLACE VIEW cron.procedures AS
+SELECT name, language, parameters, options, body, version, created_at, updated_at, definition
+FROM cuckoo_ledger.routine WHERE kind = 'procedure';
+
+CREATE OR REPLACE VIEW cron.pipelines AS
+SELECT name, language, parameters, options, body AS steps, version, created_at, updated_at, definition
+FROM cuckoo_ledger.routine WHERE kind = 'pipeline';
+
+CREATE OR REPLACE VIEW cron.calendars AS
+SELECT name, definition FROM cuckoo_ledger.calendar;
+
+CREATE OR REPLACE VIEW cron.queues AS
+SELECT q.name, q.definition, q.weight, q.concurrency, q.paused,
+  coalesce(o.pending, 0) AS pending, coalesce(o.active, 0) AS active,
+  coalesce(c.completed, 0) AS completed, coalesce(c.failed, 0) AS failed, coalesce(o.scheduled, 0) AS scheduled
+FROM cuckoo_ledger.queue q
+LEFT JOIN (
+  SELECT lower(queue) AS name_key,
+    count(*) FILTER (not_before IS NULL AND cuckoo_run_state(run_id::VARCHAR) IS DISTINCT FROM 'running') AS pending,
+    count(*) FILTER (cuckoo_run_state(run_id::VARCHAR) = 'running') AS active,
+    count(*) FILTER (not_before IS NOT NULL AND cuckoo_run_state(run_id::VARCHAR) IS DISTINCT FROM 'running') AS scheduled
+  FROM cuckoo_ledger.open_run GROUP BY ALL
+) o ON o.name_key = q.name_key
+LEFT JOIN (
+  SELECT lower(queue) AS name_key,
+    count(*) FILTER (state = 'succeeded') AS completed,
+    count(*) FILTER (final AND state IN ('failed', 'timed_out', 'interrupted')) AS failed
+  FROM cuckoo_ledger.closed GROUP BY ALL
+) c ON c.name_key = q.name_key;
+
+CREATE OR REPLACE VIEW cron.workers AS
+SELECT total, active, greatest(total - active, 0) AS idle FROM (
+  SELECT (SELECT value::BIGINT FROM cron.settings WHERE name = 'workers') AS total,
+    (SELECT count(*) FROM cuckoo_ledger.open_run WHERE cuckoo_run_state(run_id::VARCHAR) = 'running') AS active
+);
+
+CREATE OR REPLACE VIEW cron.sources AS
+SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS kind, NULL::BIGINT AS schedules, NULL::VARCHAR AS state, NULL::VARCHAR AS error,
+  NULL::TIMESTAMPTZ AS read_at
+WHERE false;
+
+CREATE OR REPLACE VIEW cron.schedule_versions AS
+SELECT schedule, version, definition, changed, changed_at, changed_by FROM cuckoo_ledger.schedule_version;
+
+CREATE OR REPLACE VIEW cron.schedule_health AS
+SELECT name AS schedule, 'failing' AS condition, last_run AS since,
+  consecutive_failures || ' runs failed in a row' AS detail
+FROM cron.schedules WHERE consecutive_failures > 0;
+
+CREATE OR REPLACE VIEW cron.lineage AS
+SELECT object, kind, table_name, access FROM cuckoo_ledger.lineage;
+`;
+
+const settings = `
+CREATE OR REPLACE VIEW cron.settings AS
+SELECT d.name, coalesce(s.value, d.default_value) AS value, d.default_value AS "default",
+  CASE WHEN s.value IS NULL THEN 'default' ELSE 'file' END AS origin
+FROM (VALUES ${Object.entries(settingDefaults)
+  .map(([name, value]) => `(${literal(name)}, ${literal(value)})`)
+  .join(', ')}) AS d(name, default_value)
+LEFT JOIN cuckoo_ledger.setting s ON s.name = d.name;
+`;
+
+// Table macros cannot reach a session's TEMP macros, so these call our functions directly: they work where Cuckoo is.
+const tables = `
+CREATE OR REPLACE MACRO cron.upcoming(since, until) AS TABLE
+SELECT schedule, make_timestamptz(cuckoo_fn_nominal(cache_key, timing, calendar, due)) AS scheduled_at,
+  cuckoo_fn_local(due, zone) AS local_time, zone, cuckoo_fn_note(cache_key, timing, calendar, due) AS note
+FROM (
+  SELECT schedule, zone, cache_key, timing, calendar, unnest(cuckoo_fn_fires(
+    cache_key, timing, calendar, greatest(epoch_us(since::TIMESTAMPTZ), effective_from_us + 1), epoch_us(until::TIMESTAMPTZ)
+  )) AS due
+  FROM (
+    SELECT s.name AS schedule, s.timezone AS zone, s.bound->>'$.timing' AS timing, coalesce(c.bound->>'$.days', '') AS calendar,
+      s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0) AS cache_key, epoch_us(s.effective_from) AS effective_from_us
+    FROM cuckoo_ledger.schedule s LEFT JOIN cuckoo_ledger.calendar c ON c.name_key = lower(s.calendar)
+    WHERE s.enabled AND s.sched IS NOT NULL
+  )
+)
+ORDER BY due ASC NULLS LAST, schedule ASC NULLS LAST;
+
+CREATE OR REPLACE MACRO cron.timeline(since, until) AS TABLE
+SELECT * FROM (
+  SELECT r.schedule, r.scheduled_at, cuckoo_fn_local(epoch_us(r.scheduled_at), coalesce(s.timezone, 'UTC')) AS local_time,
+    coalesce(s.timezone, 'UTC') AS zone, coalesce(r.reason, '') AS note, r.state, r.run_id, r.duration_ms
+  FROM cron.runs r LEFT JOIN cuckoo_ledger.schedule s ON s.name = r.schedule
+  WHERE r.scheduled_at >= since::TIMESTAMPTZ AND r.scheduled_at < until::TIMESTAMPTZ
+  UNION ALL
+  SELECT schedule, scheduled_at, local_time, zone, note, NULL, NULL, NULL
+  FROM cron.upcoming(greatest(since::TIMESTAMPTZ, now()), until::TIMESTAMPTZ)
+)
+ORDER BY scheduled_at ASC NULLS LAST, schedule ASC NULLS LAST;
+`;
+
+/** In this order: a view needs what it names. */
+export const relations = `CREATE SCHEMA IF NOT EXISTS cron;\n${fallbacks}\n${settings}\n${views}\n${tables}`;

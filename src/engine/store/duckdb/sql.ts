@@ -1,0 +1,132 @@
+// Every statement that reads or writes the ledger, by name. Fully qualified, because a session may `USE` another database and
+// must still reach this one; instants travel as epoch milliseconds, lists and objects as JSON text, so that no DuckDB type
+// crosses the store.
+
+import { identifier } from './literal.ts';
+
+export type Sql = ReturnType<typeof sqlFor>;
+
+/** `$at` as a TIMESTAMPTZ. */
+const instant = (parameter: string): string => `make_timestamptz((${parameter} * 1000)::BIGINT)`;
+const list = (parameter: string): string => `${parameter}::JSON::VARCHAR[]`;
+
+export function sqlFor(database: string) {
+  const ledger = `${identifier(database)}.cuckoo_ledger`;
+  const cron = `${identifier(database)}.cron`;
+  const schedule = `
+    schedule_id::DOUBLE AS schedule_id, name, version::DOUBLE AS version, enabled, epoch_ms(effective_from)::DOUBLE AS effective_from,
+    bound::VARCHAR AS bound, definition, source`;
+  const open = `
+    run_id::VARCHAR AS run_id, schedule_id::DOUBLE AS schedule_id, schedule, exe, call, trigger, epoch_ms(scheduled_at)::DOUBLE AS scheduled_at,
+    epoch_ms(opened_at)::DOUBLE AS opened_at, epoch_ms(not_before)::DOUBLE AS not_before, attempt::DOUBLE AS attempt, queue, priority,
+    params::VARCHAR AS params, schedule_version::DOUBLE AS schedule_version, root_run_id::VARCHAR AS root_run_id,
+    parent_run_id::VARCHAR AS parent_run_id, retry_of::VARCHAR AS retry_of`;
+  const insertClosed = `
+    INSERT INTO ${ledger}.closed BY NAME SELECT
+      $run_id::UUID AS run_id, $schedule_id::BIGINT AS schedule_id, $schedule AS schedule, $exe AS exe, $call AS call, $trigger AS trigger,
+      ${instant('$scheduled_at')} AS scheduled_at, ${instant('$opened_at')} AS opened_at, ${instant('$started_at')} AS started_at,
+      ${instant('$finished_at')} AS finished_at, $state AS state, $reason AS reason, $attempt::BIGINT AS attempt, $final AS final,
+      $fires::BIGINT AS fires, ${instant('$first_scheduled_at')} AS first_scheduled_at, $queue AS queue, $priority AS priority,
+      $params::JSON AS params, $result::JSON AS result, $rows_changed::BIGINT AS rows_changed, $error_code AS error_code,
+      $error_message AS error_message, $error_detail::JSON AS error_detail, $guarantee AS guarantee, $conflicts::BIGINT AS conflicts,
+      $schedule_version::BIGINT AS schedule_version, $root_run_id::UUID AS root_run_id, $parent_run_id::UUID AS parent_run_id,
+      $retry_of::UUID AS retry_of, $consecutive_failures::BIGINT AS consecutive_failures, $opened_fires::BIGINT AS opened_fires,
+      ${instant('$last_success_at')} AS last_success_at`;
+  const routine = `name, kind, version::DOUBLE AS version, language, bound::VARCHAR AS bound, definition`;
+  return {
+    ledger,
+    cron,
+
+    fileValue: `SELECT value FROM ${ledger}.file WHERE key = $key`,
+    setFileValue: `INSERT OR REPLACE INTO ${ledger}.file VALUES ($key, $value)`,
+
+    settings: `SELECT name, value FROM ${ledger}.setting`,
+    setSetting: `INSERT OR REPLACE INTO ${ledger}.setting VALUES ($name, $value, ${instant('$at')})`,
+    resetSetting: `DELETE FROM ${ledger}.setting WHERE name = $name`,
+
+    newestScheduleId: `SELECT coalesce(max(schedule_id), 0)::DOUBLE AS newest FROM ${ledger}.schedule_version`,
+    schedule: `SELECT ${schedule} FROM ${ledger}.schedule WHERE name_key = $key`,
+    scheduleById: `SELECT ${schedule} FROM ${ledger}.schedule WHERE schedule_id = $id`,
+    schedules: `SELECT ${schedule} FROM ${ledger}.schedule ORDER BY name_key ASC NULLS LAST`,
+    scheduleNames: `SELECT name FROM ${ledger}.schedule ORDER BY name_key ASC NULLS LAST`,
+    schedulesOf: `SELECT name FROM ${ledger}.schedule WHERE exe IN ('procedure', 'pipeline') AND lower(split_part(call, '.', 1)) = $key ORDER BY name_key ASC NULLS LAST`,
+    schedulesAfter: `SELECT name FROM ${ledger}.schedule WHERE list_contains(list_transform("after", lambda x: lower(x)), $key) ORDER BY name_key ASC NULLS LAST`,
+    schedulesOn: `SELECT name FROM ${ledger}.schedule WHERE lower(calendar) = $key ORDER BY name_key ASC NULLS LAST`,
+    schedulesIn: `SELECT name FROM ${ledger}.schedule WHERE lower(queue) = $key ORDER BY name_key ASC NULLS LAST`,
+    followers: `SELECT name, to_json("after")::VARCHAR AS parents FROM ${ledger}.schedule WHERE len("after") > 0`,
+    insertSchedule: `
+      INSERT INTO ${ledger}.schedule BY NAME SELECT
+        $schedule_id::BIGINT AS schedule_id, $name AS name, $key AS name_key, $version::BIGINT AS version, $enabled AS enabled,
+        ${instant('$effective_from')} AS effective_from, $sched AS sched, $timezone AS timezone, $exe AS exe, $call AS call,
+        $params::JSON AS params, $config::JSON AS config, $queue AS queue, $priority AS priority, $overlap AS overlap, $catchup AS catchup,
+        $max_retries::BIGINT AS max_retries, ${list('$after')} AS "after", $calendar AS calendar, $description AS description,
+        ${list('$tags')} AS tags, $owner AS owner, $source AS source, $bound::JSON AS bound, $definition AS definition,
+        ${instant('$created_at')} AS created_at, ${instant('$updated_at')} AS updated_at`,
+    scheduleCreatedAt: `SELECT epoch_ms(created_at)::DOUBLE AS created_at FROM ${ledger}.schedule WHERE name_key = $key`,
+    deleteSchedule: `DELETE FROM ${ledger}.schedule WHERE name_key = $key`,
+    enableSchedule: `UPDATE ${ledger}.schedule SET enabled = $enabled, version = $version::BIGINT, effective_from = ${instant('$effective_from')}, updated_at = ${instant('$at')} WHERE name_key = $key`,
+    insertScheduleVersion: `
+      INSERT INTO ${ledger}.schedule_version BY NAME SELECT
+        $schedule_id::BIGINT AS schedule_id, $name AS schedule, $version::BIGINT AS version, $definition AS definition,
+        ${list('$changed')} AS changed, ${instant('$at')} AS changed_at, $by AS changed_by`,
+
+    routine: `SELECT ${routine} FROM ${ledger}.routine WHERE name_key = $key`,
+    routines: `SELECT ${routine} FROM ${ledger}.routine ORDER BY name_key ASC NULLS LAST`,
+    routineCreatedAt: `SELECT epoch_ms(created_at)::DOUBLE AS created_at FROM ${ledger}.routine WHERE name_key = $key`,
+    deleteRoutine: `DELETE FROM ${ledger}.routine WHERE name_key = $key`,
+    insertRoutine: `
+      INSERT INTO ${ledger}.routine BY NAME SELECT
+        $name AS name, $key AS name_key, $kind AS kind, $version::BIGINT AS version, $language AS language,
+        $parameters::JSON AS parameters, $options::JSON AS options, $body AS body, $bound::JSON AS bound, $definition AS definition,
+        ${instant('$created_at')} AS created_at, ${instant('$updated_at')} AS updated_at`,
+
+    calendar: `SELECT name, version::DOUBLE AS version, bound::VARCHAR AS bound, definition FROM ${ledger}.calendar WHERE name_key = $key`,
+    calendarCreatedAt: `SELECT epoch_ms(created_at)::DOUBLE AS created_at FROM ${ledger}.calendar WHERE name_key = $key`,
+    deleteCalendar: `DELETE FROM ${ledger}.calendar WHERE name_key = $key`,
+    insertCalendar: `
+      INSERT INTO ${ledger}.calendar BY NAME SELECT
+        $name AS name, $key AS name_key, $version::BIGINT AS version, $bound::JSON AS bound, $definition AS definition,
+        ${instant('$created_at')} AS created_at, ${instant('$updated_at')} AS updated_at`,
+
+    queue: `SELECT name, paused, definition FROM ${ledger}.queue WHERE name_key = $key`,
+    queueNames: `SELECT name FROM ${ledger}.queue ORDER BY name_key ASC NULLS LAST`,
+    deleteQueue: `DELETE FROM ${ledger}.queue WHERE name_key = $key`,
+    pauseQueue: `UPDATE ${ledger}.queue SET paused = $paused, updated_at = ${instant('$at')} WHERE name_key = $key`,
+    insertQueue: `
+      INSERT INTO ${ledger}.queue BY NAME SELECT
+        $name AS name, $key AS name_key, $weight::BIGINT AS weight, $concurrency::BIGINT AS concurrency, $rate_count::BIGINT AS rate_count,
+        $rate_per_ms::BIGINT AS rate_per_ms, $paused AS paused, $definition AS definition,
+        ${instant('$created_at')} AS created_at, ${instant('$updated_at')} AS updated_at`,
+    queueCreatedAt: `SELECT epoch_ms(created_at)::DOUBLE AS created_at FROM ${ledger}.queue WHERE name_key = $key`,
+
+    watermark: `SELECT seq::DOUBLE AS seq, epoch_ms(watermark)::DOUBLE AS watermark FROM ${ledger}.tick ORDER BY seq DESC NULLS LAST LIMIT 1`,
+    insertTick: `INSERT INTO ${ledger}.tick BY NAME SELECT $seq::BIGINT AS seq, ${instant('$watermark')} AS watermark, ${instant('$at')} AS ticked_at`,
+    insertOpenRun: `
+      INSERT INTO ${ledger}.open_run BY NAME SELECT
+        $run_id::UUID AS run_id, $schedule_id::BIGINT AS schedule_id, $schedule AS schedule, $exe AS exe, $call AS call, $trigger AS trigger,
+        ${instant('$scheduled_at')} AS scheduled_at, ${instant('$opened_at')} AS opened_at, ${instant('$not_before')} AS not_before,
+        $attempt::BIGINT AS attempt, 'open' AS stage, $queue AS queue, $priority AS priority, $params::JSON AS params,
+        $schedule_version::BIGINT AS schedule_version, $root_run_id::UUID AS root_run_id, $parent_run_id::UUID AS parent_run_id,
+        $retry_of::UUID AS retry_of`,
+    readyRuns: `
+      SELECT ${open} FROM ${ledger}.open_run r
+      WHERE stage = 'open' AND (not_before IS NULL OR not_before <= ${instant('$now')})
+        AND NOT EXISTS (SELECT 1 FROM ${ledger}.queue q WHERE q.paused AND q.name_key = lower(r.queue))
+      ORDER BY list_position(['critical', 'high', 'normal', 'low', 'background'], priority) ASC NULLS LAST, r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
+    openRunsOf: `SELECT ${open} FROM ${ledger}.open_run r WHERE schedule_id = $id ORDER BY r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
+    inFlight: `
+      SELECT schedule_id::DOUBLE AS schedule_id, count(*)::DOUBLE AS count FROM ${ledger}.open_run
+      WHERE trigger NOT IN ('manual', 'backfill', 'catchup') GROUP BY schedule_id`,
+    counters: `
+      SELECT consecutive_failures::DOUBLE AS failures, opened_fires::DOUBLE AS fires, epoch_ms(last_success_at)::DOUBLE AS success_at
+      FROM ${ledger}.closed WHERE schedule_id = $id ORDER BY finished_at DESC NULLS LAST, opened_fires DESC NULLS LAST, run_id DESC NULLS LAST LIMIT 1`,
+    deleteOpenRun: `DELETE FROM ${ledger}.open_run WHERE run_id = $run_id::UUID AND stage = 'open'`,
+    insertClosed,
+    insertClosedFenced: `${insertClosed} WHERE txid_current() = $transaction_id::BIGINT`,
+    closedById: `SELECT state, reason FROM ${ledger}.closed WHERE run_id = $run_id::UUID`,
+
+    deleteLineage: `DELETE FROM ${ledger}.lineage WHERE lower(object) = $key AND kind = $kind`,
+    insertLineage: `INSERT INTO ${ledger}.lineage VALUES ($object, $kind, $table_name, $access)`,
+    writersOf: `SELECT DISTINCT object FROM ${ledger}.lineage WHERE kind = 'schedule' AND access = 'writes' AND lower(table_name) = $table_key ORDER BY 1 ASC NULLS LAST`,
+  };
+}

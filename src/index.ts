@@ -1,0 +1,117 @@
+// The library: `import { open } from 'cuckoo-sql'`. Nothing else is public.
+
+import { userInfo } from 'node:os';
+import { Diagnostic } from './core/diagnostic.ts';
+import type { Instant } from './core/instant.ts';
+import type { JsonValue } from './core/jsonValue.ts';
+import { readConfig } from './daemon/config.ts';
+import { claimFile } from './daemon/lock.ts';
+import { type Engine, openEngine } from './engine/engine.ts';
+import { Jobs } from './engine/jobs.ts';
+import type { Result } from './engine/result.ts';
+import type { TickReport } from './engine/runner.ts';
+import type { Session } from './engine/session.ts';
+
+export { Diagnostic, type Span } from './core/diagnostic.ts';
+export type { Job, JobRun, Jobs } from './engine/jobs.ts';
+export type { Column, Result, Row, Warning } from './engine/result.ts';
+export type { FinishedRun, TickReport } from './engine/runner.ts';
+export type { Session } from './engine/session.ts';
+export {
+  Bit,
+  DateValue,
+  Decimal,
+  Interval,
+  MapValue,
+  type SqlType,
+  Timestamp,
+  TimestampTz,
+  TimeTz,
+  TimeValue,
+  UnionValue,
+  type Value,
+} from './engine/value.ts';
+export type { Instant, JsonValue };
+
+export interface OpenOptions {
+  /** Changes nothing, and lets other processes read the file too. */
+  readonly readOnly?: boolean;
+  /** Who changes definitions, for cron.schedule_versions; the account's name without it. */
+  readonly actor?: string;
+  /** DuckDB's own settings, such as `{ memory_limit: '2GB' }`. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/** Opens a DuckDB file, or `:memory:`; a file that does not exist is made. */
+export async function open(path: string, options: OpenOptions = {}): Promise<Database> {
+  const { environment, poolSize } = readConfig();
+  const { actor = userInfo().username, ...engineOptions } = options;
+  const engine = await openEngine(path, {
+    ...engineOptions,
+    environment,
+    poolSize,
+    claim: (realPath) => claimFile(realPath, { kind: 'library' }),
+  });
+  try {
+    return new Database(engine, await engine.session({ actor, admin: true }), actor);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+class Database implements AsyncDisposable {
+  readonly #engine: Engine;
+  readonly #session: Session;
+  readonly #actor: string;
+  readonly jobs: Jobs;
+  #closing: Promise<void> | undefined;
+
+  constructor(engine: Engine, session: Session, actor: string) {
+    this.#engine = engine;
+    this.#session = session;
+    this.#actor = actor;
+    this.jobs = new Jobs(engine, session);
+  }
+
+  /** The file, without links; `:memory:` for a database in memory. */
+  get path(): string {
+    return this.#engine.path;
+  }
+
+  /** What the user of this database should know about how it was opened. */
+  get warnings(): readonly string[] {
+    return this.#engine.warnings;
+  }
+
+  /** One statement, Cuckoo's or DuckDB's, in the database's own session. Rows come as they are read. */
+  sql(text: string, parameters?: readonly unknown[] | Readonly<Record<string, unknown>>): Promise<Result> {
+    return this.#session.execute(text, parameters);
+  }
+
+  /** A session of its own: its transaction, its temp tables and its settings are nobody else's. */
+  session(): Promise<Session> {
+    return this.#engine.session({ actor: this.#actor, admin: true });
+  }
+
+  /**
+   * Opens what is due up to `now` and runs all that is ready: for hosts that keep their own clock. Answers when it has been
+   * done. What fell due while nobody called follows each schedule's `catchup`.
+   */
+  tick(now: Instant | Date = this.#engine.clock.now()): Promise<TickReport> {
+    if (this.#engine.readOnly) throw new Diagnostic('read_only', 'the file is open read-only', { hint: 'open it without readOnly' });
+    return this.#engine.runner.tick(now instanceof Date ? now.getTime() : now);
+  }
+
+  /** Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#session.close().then(() => this.#engine.close());
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+export type { Database };
