@@ -18,7 +18,6 @@ import {
   warningsFor,
 } from '../../scheduler/cadence/cadence.ts';
 import {
-  type Action,
   type ParameterValue,
   type Priority,
   priorities,
@@ -32,7 +31,7 @@ import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { bindActions, checkActions } from './action.ts';
 import { bindParameters, checkArguments, missingRoutine } from './arguments.ts';
 import { bindStatements } from './body.ts';
-import { durationOf, Fields, inside, jsonOf, objectOf, textOf, unknownWord, wrongType } from './fields.ts';
+import { durationOf, Fields, inside, objectOf, textOf, unknownWord, wrongType } from './fields.ts';
 
 export interface BindContext {
   readonly now: Instant;

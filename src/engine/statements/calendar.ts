@@ -2,12 +2,12 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { AlterStatement, DefineStatement, DescribeStatement, DropStatement, Name, ObjectValue } from '../../parser/ast.ts';
-import { printValue } from '../../parser/print.ts';
 import { type CalendarDays, type NamedDay, weekdayNames } from '../../scheduler/cadence/calendar.ts';
 import { civilDayOf, formatDay } from '../../scheduler/cadence/civil.ts';
 import { noBusinessDay } from '../../scheduler/cadence/warnings.ts';
 import { zoneNamed } from '../../scheduler/cadence/zone.ts';
 import { bindCalendar } from '../bind/calendar.ts';
+import { Fields } from '../bind/fields.ts';
 import type { Result, Warning } from '../result.ts';
 import { type HolidaySources, nameKey, type StoredCalendar } from '../store/duckdb/catalogue.ts';
 import { answer, outcome, type StatementContext, text, texts } from './context.ts';
@@ -124,7 +124,8 @@ export async function describeCalendar(statement: DescribeStatement, context: St
   const today = civilDayOf(zone.civilAt(context.now));
   const shown = (day: number): string => [formatDay(day), ...(names?.[day] === undefined ? [] : [names[day]])].join(' ');
   const coming = holidays.filter((day) => day >= today).slice(0, daysShown);
-  const written = storedDefinition(stored.definition, context).entries.filter(({ field }) => field !== 'weekend' && field !== 'holidays');
+  const fields = new Fields(storedDefinition(stored.definition, context));
+  const written = ['holidays_from', 'ics', 'country', 'description', 'tags'].filter((field) => fields.has(field));
   const users = await context.catalogue.usersOf('calendar', stored.name);
   return answer({
     tag: 'DESCRIBE',
@@ -134,7 +135,7 @@ export async function describeCalendar(statement: DescribeStatement, context: St
       ['weekend', weekend.map((day) => weekdayNames[day]).join(', ') || 'no day'],
       ['holidays', String(holidays.length)],
       ['next_holidays', coming.map(shown).join(', ') || 'none'],
-      ...written.map(({ field, value }) => [field, value.kind === 'string' ? value.text : printValue(value)]),
+      ...written.map((field) => [field, fields.texts(field).join(', ')]),
       ['version', String(stored.version)],
       ['used_by', users.join(', ') || 'no schedule'],
     ],
