@@ -772,12 +772,18 @@ function doubleText(value: number): string {
   return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
 }
 
-/** A FLOAT is exact as a double, but its digits are those of the shortest number that rounds to it: 0.1, not 0.10000000149. */
+/**
+ * A FLOAT is exact as a double, but its digits are those of the shortest number that rounds to it: 0.1, not 0.10000000149. A
+ * number halfway between two floats is not taken, although rounding to even could make it the right one: DuckDB does not either.
+ * (Where its own search gives up, for 8 of 1,000 random floats, DuckDB prints more digits than needed; ours read back the same.)
+ */
 function shortestFloat(value: number): number {
   if (!Number.isFinite(value) || (Number.isInteger(value) && Math.abs(value) <= 1_000_000)) return value;
   for (let digits = 1; digits < 9; digits++) {
     const candidate = Number(value.toPrecision(digits));
-    if (Math.fround(candidate) === value) return candidate;
+    const mirrored = 2 * candidate - value;
+    const halfway = mirrored !== value && Math.fround(mirrored) === mirrored;
+    if (Math.fround(candidate) === value && !halfway) return candidate;
   }
   return Number(value.toPrecision(9));
 }

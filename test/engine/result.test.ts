@@ -92,6 +92,13 @@ describe('rows', () => {
     await expect(result.toArray()).rejects.toThrow('this result is closed');
   });
 
+  test('that DuckDB stops computing halfway are not taken for all of them', async () => {
+    const result = await query("SELECT CASE WHEN i = 400000 THEN error('no more') ELSE i END FROM range(1000000) t(i)");
+    await expect(result.toArray()).rejects.toThrow(Diagnostic);
+    expect(closed).toBe(1);
+    expect(await (await query('SELECT 1')).toArray()).toEqual([[1]]);
+  });
+
   test('that cannot be read end the reading with the error, and let the statement go', async () => {
     let cancelled = 0;
     const cursor: NativeCursor = {
