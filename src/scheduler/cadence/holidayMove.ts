@@ -4,7 +4,7 @@
 // Moves turn the order of instants round (a Saturday's 09:00 comes due after a Sunday's 08:00 that was moved with it), so
 // this walks business days, and for each the free days that lean on it.
 
-import type { Instant } from '../../core/instant.ts';
+import { type Instant, lastInstant } from '../../core/instant.ts';
 import { businessDayFrom, type CalendarDays, isFree } from './calendar.ts';
 import { civilDayOf, dayMs } from './civil.ts';
 import type { Evaluator } from './evaluator.ts';
@@ -25,6 +25,21 @@ export class MovedEvaluator implements Evaluator {
   }
 
   nextMs(after: Instant): number {
+    const found = this.nextDue(Math.max(after, -1));
+    return found <= lastInstant ? found : Number.POSITIVE_INFINITY;
+  }
+
+  previousMs(before: Instant): number {
+    const found = this.previousDue(before);
+    // Moved out of 1 January 1970.
+    return found >= 0 ? found : Number.NEGATIVE_INFINITY;
+  }
+
+  matchesMs(due: Instant): boolean {
+    return due >= 0 && due <= lastInstant && !Number.isNaN(this.nominalOf(due));
+  }
+
+  private nextDue(after: Instant): number {
     // One business day earlier than needed: a reading moved into a gap before midnight comes due after it.
     let business = businessDayFrom(this.calendar, this.dayOf(after) - 1, -1);
     if (Number.isNaN(business)) business = businessDayFrom(this.calendar, this.dayOf(after) - 1, 1);
@@ -43,7 +58,7 @@ export class MovedEvaluator implements Evaluator {
     return Number.POSITIVE_INFINITY;
   }
 
-  previousMs(before: Instant): number {
+  private previousDue(before: Instant): number {
     let business = businessDayFrom(this.calendar, this.dayOf(before) + 1, 1);
     if (Number.isNaN(business)) business = businessDayFrom(this.calendar, this.dayOf(before) + 1, -1);
     while (!Number.isNaN(business)) {
@@ -58,10 +73,6 @@ export class MovedEvaluator implements Evaluator {
       business = Number.isNaN(target) || target >= business ? preceding : target;
     }
     return Number.NEGATIVE_INFINITY;
-  }
-
-  matchesMs(due: Instant): boolean {
-    return !Number.isNaN(this.nominalOf(due));
   }
 
   /** The nominal instant nearest to a due one; NaN where nothing is due. */
