@@ -1,6 +1,7 @@
 // What a schedule calls: procedures and pipelines, which share one namespace. Plain data, bound once at definition.
 
 import type { DurationMs } from '../core/duration.ts';
+import type { JsonObject, JsonValue } from '../core/jsonValue.ts';
 import type { Action, ParameterValue, RetryPolicy } from '../scheduler/schedule.ts';
 
 export type Routine = Procedure | Pipeline;
@@ -40,24 +41,36 @@ export interface Pipeline {
   readonly name: string;
   readonly params: Readonly<Record<string, ParameterValue>>;
   readonly steps: readonly PipelineStep[];
+  /** One after another, on one connection, in one transaction. */
   readonly atomic: boolean;
+  /** Handed to handlers. */
+  readonly config: JsonObject;
   readonly description?: string;
+  readonly tags: readonly string[];
+  readonly owner?: string;
   readonly timeoutMs?: DurationMs | null;
   readonly onComplete: readonly Action[];
   readonly onFail: readonly Action[];
+  readonly onSkip: readonly Action[];
 }
 
 export interface PipelineStep {
   readonly name: string;
   readonly work: StepWork;
-  /** Names of steps; the steps run in the order written where nothing is said. */
+  /** Names of the steps it waits for, as they are written there; none: it starts at once. */
   readonly after: readonly string[];
+  /** The name under which later steps find its rows. */
   readonly as?: string;
+  /** The result, by its name, of whose rows each is an item. */
   readonly forEach?: string;
+  /** How many items at once. */
   readonly parallel: number;
   readonly args: Readonly<Record<string, StepArgument>>;
+  readonly config: JsonObject;
   readonly if?: string;
+  /** What a failed `expect` says. */
   readonly message?: string;
+  readonly description?: string;
   readonly timeoutMs?: DurationMs | null;
   readonly retry: RetryPolicy;
   readonly onEmpty: StepReaction;
@@ -71,11 +84,16 @@ export type StepWork =
   | { readonly kind: 'handler'; readonly path: string }
   | { readonly kind: 'emit'; readonly event: string };
 
-export type StepArgument = ParameterValue | { readonly kind: 'reference'; readonly path: readonly string[] };
+export type StepArgument =
+  | ParameterValue
+  /** `item.column`, or the first row of an earlier result: `low.quantity`. */
+  | { readonly kind: 'reference'; readonly path: readonly string[] };
 
+/** `skip` ends the pipeline as skipped, `abort` as failed, `continue` goes on with the next steps. */
 export interface StepReaction {
   readonly kind: 'skip' | 'abort' | 'continue';
   readonly message?: string;
+  readonly actions: readonly Action[];
 }
 
 /** Values that every run binds, whether or not its schedule names them. */
@@ -84,4 +102,55 @@ export const runParameters = ['run_id', 'schedule', 'scheduled_at', 'previous_at
 /** A target's call as one text: a command's list as JSON. */
 export function callText(call: string | readonly string[]): string {
   return typeof call === 'string' ? call : JSON.stringify(call);
+}
+
+/** Parameters as people see them: secrets by their name, expressions by their text. */
+export function shownParameters(params: Readonly<Record<string, StepArgument>>): JsonObject {
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, shownArgument(value)]));
+}
+
+function shownArgument(value: StepArgument): JsonValue {
+  switch (value.kind) {
+    case 'literal':
+      return value.value;
+    case 'env':
+      return `env('${value.name}')`;
+    case 'sql':
+      return `sql('${value.text}')`;
+    case 'reference':
+      return value.path.join('.');
+    default:
+      return value satisfies never;
+  }
+}
+
+/** The steps of a pipeline as people see them. */
+export function shownSteps(steps: readonly PipelineStep[]): JsonObject[] {
+  return steps.map(({ name, work, after, as, forEach, parallel, args }) => ({
+    name,
+    ...(forEach === undefined ? {} : { for_each: forEach, parallel }),
+    [work.kind]: shownWork(work),
+    ...(Object.keys(args).length === 0 ? {} : { args: shownParameters(args) }),
+    after,
+    ...(as === undefined ? {} : { as }),
+  }));
+}
+
+function shownWork(work: StepWork): JsonValue {
+  switch (work.kind) {
+    case 'query':
+    case 'sql':
+    case 'expect':
+      return work.text;
+    case 'call':
+      return work.routine;
+    case 'command':
+      return work.command;
+    case 'handler':
+      return work.path;
+    case 'emit':
+      return work.event;
+    default:
+      return work satisfies never;
+  }
 }

@@ -3,7 +3,6 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
-import type { JsonObject } from '../../core/jsonValue.ts';
 import type { Name, ObjectValue, Value } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
 import {
@@ -17,14 +16,7 @@ import {
   validateZone,
   warningsFor,
 } from '../../scheduler/cadence/cadence.ts';
-import {
-  type ParameterValue,
-  type Priority,
-  priorities,
-  type Schedule,
-  type ScheduleTiming,
-  type Target,
-} from '../../scheduler/schedule.ts';
+import { type Priority, priorities, type Schedule, type ScheduleTiming, type Target } from '../../scheduler/schedule.ts';
 import type { Warning } from '../result.ts';
 import { type Routine, runParameters } from '../routine.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
@@ -480,16 +472,6 @@ function bindKeep(fields: Fields): Schedule['keep'] {
       const state = legal.find((known) => known === entry.key.text.toLowerCase());
       if (state === undefined) throw unknownWord('keep', entry.key.text, legal, entry.key.span);
       return [state, durationOf(entry.value, `keep.${state}`)];
-    }),
-  );
-}
-
-/** Parameters as people see them: secrets by their name, expressions by their text. */
-export function shownParameters(params: Readonly<Record<string, ParameterValue>>): JsonObject {
-  return Object.fromEntries(
-    Object.entries(params).map(([name, value]) => {
-      if (value.kind === 'literal') return [name, value.value];
-      return [name, value.kind === 'env' ? `env('${value.name}')` : `sql('${value.text}')`];
     }),
   );
 }

@@ -16,10 +16,11 @@ import type {
 import { describe, formatLocal, next, note, parseCadence, type Timing, validateZone } from '../../scheduler/cadence/cadence.ts';
 import { type Schedule, timingKeys } from '../../scheduler/schedule.ts';
 import { inside } from '../bind/fields.ts';
-import { type BoundSchedule, bindSchedule, inWords, shownParameters } from '../bind/schedule.ts';
+import { type BoundSchedule, bindSchedule, inWords } from '../bind/schedule.ts';
 import { lineageOfSchedule, sharedWriters } from '../definedLineage.ts';
 import { nextRun } from '../live.ts';
 import type { Result, Warning } from '../result.ts';
+import { shownParameters } from '../routine.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
 import { Ledger } from '../store/duckdb/ledger.ts';
 import { answer, bindContext, instant, outcome, type StatementContext, text, texts, timestamp } from './context.ts';

@@ -9,7 +9,7 @@ import type { CalendarDays, Timing } from '../../../scheduler/cadence/cadence.ts
 import type { NamedDay } from '../../../scheduler/cadence/calendar.ts';
 import type { Schedule } from '../../../scheduler/schedule.ts';
 import type { LineageEntry } from '../../lineage.ts';
-import { callText, type Routine } from '../../routine.ts';
+import { callText, type Routine, shownParameters, shownSteps } from '../../routine.ts';
 import { type SettingName, Settings } from '../../settings.ts';
 import type { Connection } from './connection.ts';
 import type { Sql } from './sql.ts';
@@ -396,23 +396,21 @@ function storedRoutine(row: RoutineRow): StoredRoutine {
 }
 
 function routineColumns(routine: Routine): { language: string | null; parameters: string; options: string; body: string } {
+  const { timeoutMs, description } = routine;
+  const options = JSON.stringify({
+    atomic: routine.atomic,
+    ...(timeoutMs === undefined ? {} : { timeout: timeoutMs === null ? 'none' : formatDuration(timeoutMs) }),
+    ...(description === undefined ? {} : { description }),
+  });
   if (routine.kind === 'pipeline') {
     return {
       language: null,
-      parameters: JSON.stringify(routine.params),
-      options: JSON.stringify({ atomic: routine.atomic }),
-      body: JSON.stringify(routine.steps),
+      parameters: JSON.stringify(shownParameters(routine.params)),
+      options,
+      body: JSON.stringify(shownSteps(routine.steps)),
     };
   }
   const { body } = routine;
   const text = body.language === 'sql' ? body.text : body.language === 'command' ? JSON.stringify(body.command) : body.path;
-  const timeout =
-    routine.timeoutMs === undefined ? {} : { timeout: routine.timeoutMs === null ? 'none' : formatDuration(routine.timeoutMs) };
-  const description = routine.description === undefined ? {} : { description: routine.description };
-  return {
-    language: body.language,
-    parameters: JSON.stringify(routine.parameters),
-    options: JSON.stringify({ atomic: routine.atomic, ...timeout, ...description }),
-    body: text,
-  };
+  return { language: body.language, parameters: JSON.stringify(routine.parameters), options, body: text };
 }
