@@ -19,7 +19,7 @@ import { geometryText } from './geometry.ts';
 import { losslessJson, survivesDouble } from './losslessJson.ts';
 import { isTuple, type SqlType, type StructField, sameType, typeName } from './type.ts';
 
-export { isNumeric, type SqlType, type StructField, typeName, type UnionMember } from './type.ts';
+export { isNumeric, type SqlType, type StructField, typeName } from './type.ts';
 
 export type Value =
   | null
