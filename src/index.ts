@@ -21,6 +21,7 @@ export {
   Bit,
   DateValue,
   Decimal,
+  Geometry,
   Interval,
   MapValue,
   type SqlType,
@@ -30,6 +31,7 @@ export {
   TimeValue,
   UnionValue,
   type Value,
+  VariantValue,
 } from './engine/value.ts';
 export type { Instant, JsonValue };
 

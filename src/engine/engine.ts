@@ -8,6 +8,7 @@ import { Admission } from './admission.ts';
 import { functionMacros, registerFunctions } from './functions.ts';
 import { unknownJob } from './jobs.ts';
 import { liveMacros, registerLive } from './live.ts';
+import { JobQueues } from './pgcron.ts';
 import { type FinishedRun, Runner } from './runner.ts';
 import { Session, type SessionOptions } from './session.ts';
 import { Catalogue } from './store/duckdb/catalogue.ts';
@@ -77,6 +78,8 @@ export class Engine {
   readonly clock: Clock;
   readonly runner: Runner;
   readonly admission: Admission;
+  /** What sessions ask of pg_cron's functions. */
+  readonly jobQueues: JobQueues;
   readonly readOnly: boolean;
   /** Names of task types registered beside the built-in ones. */
   readonly executors: ReadonlySet<string> = new Set();
@@ -93,10 +96,13 @@ export class Engine {
     options: EngineOptions,
   ): Promise<Engine> {
     const sql = sqlFor(database.catalogue);
-    const runner = new Runner({ database, sql, clock, environment: options.environment ?? {} });
+    const admission = new Admission(options.poolSize === undefined ? {} : { poolSize: options.poolSize });
+    const runner = new Runner({ database, sql, clock, admission, environment: options.environment ?? {} });
     const timings = new TimingCache();
     registerLive(database, runner, timings, clock);
     registerFunctions(database, timings);
+    const jobQueues = new JobQueues();
+    jobQueues.register(database);
     const connection = new Connection(await database.connect());
     try {
       const readOnly = options.readOnly ?? false;
@@ -111,7 +117,7 @@ export class Engine {
         ...(options.migrations === undefined ? {} : { migrations: options.migrations }),
       });
       const newest = hasLedger ? await new Catalogue(connection, sql).newestScheduleId() : 0;
-      return new Engine({ database, sql, clock, runner, readOnly, hasLedger, claim, newest, poolSize: options.poolSize });
+      return new Engine({ database, sql, clock, runner, admission, jobQueues, readOnly, hasLedger, claim, newest });
     } finally {
       await connection.close();
     }
@@ -126,7 +132,8 @@ export class Engine {
     hasLedger: boolean;
     claim: { release(): Promise<void> } | undefined;
     newest: number;
-    poolSize: number | undefined;
+    admission: Admission;
+    jobQueues: JobQueues;
   }) {
     this.database = parts.database;
     this.sql = parts.sql;
@@ -136,13 +143,19 @@ export class Engine {
     this.hasLedger = parts.hasLedger;
     this.#claim = parts.claim;
     this.#newestScheduleId = parts.newest;
-    this.admission = new Admission(parts.poolSize === undefined ? {} : { poolSize: parts.poolSize });
+    this.admission = parts.admission;
+    this.jobQueues = parts.jobQueues;
   }
 
   /** What a session puts over the file's own macros: the live columns, and the cron_* functions. */
   get sessionMacros(): string {
     const zone = this.hasLedger ? `(SELECT value FROM ${this.sql.cron}.settings WHERE name = 'timezone')` : literal(machineZone());
     return liveMacros + functionMacros(zone);
+  }
+
+  /** What whoever opened it should know. */
+  get warnings(): readonly string[] {
+    return this.admission.warning === undefined ? [] : [this.admission.warning];
   }
 
   get path(): string {

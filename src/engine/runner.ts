@@ -9,10 +9,11 @@ import type { JsonValue } from '../core/jsonValue.ts';
 import { runId } from '../core/runId.ts';
 import { compile, type Timing } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
-import { plan } from '../scheduler/plan.ts';
+import { type Decision, plan } from '../scheduler/plan.ts';
 import { retryAt } from '../scheduler/retry.ts';
 import { type ClosedState, type Counters, countersAfter, isFailure, type OpenRun, type Outcome, type Trigger } from '../scheduler/run.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
+import type { Admission } from './admission.ts';
 import { executeSql } from './executors/sql.ts';
 import { callText } from './routine.ts';
 import type { Settings } from './settings.ts';
@@ -26,6 +27,7 @@ export interface RunnerParts {
   readonly database: NativeDatabase;
   readonly sql: Sql;
   readonly clock: Clock;
+  readonly admission: Admission;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
@@ -45,6 +47,8 @@ export interface TickReport {
   readonly opened: number;
   readonly skipped: number;
   readonly finished: readonly FinishedRun[];
+  /** Schedules that could not be read or planned; they delay nobody else. */
+  readonly unreadable: readonly { readonly schedule: string; readonly message: string }[];
 }
 
 export interface RunOptions {
@@ -82,61 +86,89 @@ export class Runner {
   }
 
   async #tick(now: Instant, workers: number | undefined): Promise<TickReport> {
-    const opened = await this.#withConnection((connection) => this.#openDue(connection, now));
+    const opened = await this.#withLedger((connection) => this.#openDue(connection, now));
     const finished = await this.#runReady(now, workers);
     return { ...opened, finished };
   }
 
   /** One transaction: open rows, skipped rows, and the watermark that says so. */
-  async #openDue(connection: Connection, now: Instant): Promise<{ watermark: Instant; opened: number; skipped: number }> {
+  async #openDue(connection: Connection, now: Instant): Promise<Omit<TickReport, 'finished'>> {
     const catalogue = new Catalogue(connection, this.#parts.sql);
     const ledger = new Ledger(connection, this.#parts.sql);
     return connection.transact(async () => {
       const { seq, watermark } = await ledger.watermark();
       // A clock that went back handles nothing twice.
-      if (now <= watermark) return { watermark, opened: 0, skipped: 0 };
+      if (now <= watermark) return { watermark, opened: 0, skipped: 0, unreadable: [] };
       const settings = await catalogue.settings();
       const inFlight = await ledger.inFlight();
+      const { schedules, unreadable } = await catalogue.readableSchedules();
       let opened = 0;
       let skipped = 0;
-      for (const stored of await catalogue.schedules()) {
-        const { schedule } = stored;
+      for (const stored of schedules) {
         if (!stored.enabled) continue;
-        const timing = await catalogue.timing(schedule);
-        if (timing === undefined) continue;
         const counters = await ledger.counters(stored.scheduleId);
-        const decisions = plan({
-          timing: compile(timing),
-          trigger: triggerOf(timing),
-          effectiveFrom: stored.effectiveFrom,
-          watermark,
-          now,
-          lateWithinMs: settings.durationMs('late_within'),
-          catchup: schedule.catchup ?? (settings.text('catchup') as 'none' | 'latest' | 'all'),
-          catchupLimit: schedule.catchupLimit,
-          catchupWithinMs: schedule.catchupWithinMs,
-          overlap: schedule.overlap,
-          overlapLimit: schedule.overlapLimit,
-          inFlight: inFlight.get(stored.scheduleId) ?? 0,
-          firesLeft:
-            schedule.maxRuns === undefined
-              ? Number.POSITIVE_INFINITY
-              : schedule.maxRuns - counters.openedFires - (inFlight.get(stored.scheduleId) ?? 0),
-        });
-        for (const decision of decisions) {
-          const run = this.#newRun(stored, decision.kind === 'open' ? decision.trigger : triggerOf(timing), decision.scheduledAt, now);
-          if (decision.kind === 'open') {
-            opened += 1;
-            await ledger.open(run);
-            continue;
-          }
-          skipped += 1;
-          await ledger.skip({ ...closed(run, 'skipped', decision.reason, now, counters), stretch: decision });
+        let decided: readonly (readonly [run: OpenRun, decision: Decision])[];
+        try {
+          decided = await this.#decide(stored, catalogue, {
+            watermark,
+            now,
+            settings,
+            counters,
+            inFlight: inFlight.get(stored.scheduleId) ?? 0,
+          });
+        } catch (error) {
+          if (!(error instanceof Error) || connection.transaction !== 'open') throw error;
+          unreadable.push({ schedule: stored.name, message: error.message });
+          continue;
+        }
+        for (const [run, decision] of decided) {
+          if (decision.kind === 'open') await ledger.open(run);
+          else await ledger.skip({ ...closed(run, 'skipped', decision.reason, now, counters), stretch: decision });
+          if (decision.kind === 'open') opened += 1;
+          else skipped += 1;
         }
       }
       await ledger.tick(seq + 1, now, this.#parts.clock.now());
-      return { watermark: now, opened, skipped };
+      return { watermark: now, opened, skipped, unreadable };
     });
+  }
+
+  /** What to open and what to skip of one schedule. */
+  async #decide(
+    stored: StoredSchedule,
+    catalogue: Catalogue,
+    moment: {
+      readonly watermark: Instant;
+      readonly now: Instant;
+      readonly settings: Settings;
+      readonly counters: Counters;
+      readonly inFlight: number;
+    },
+  ): Promise<(readonly [run: OpenRun, decision: Decision])[]> {
+    const { schedule } = stored;
+    const { watermark, now, settings, counters, inFlight } = moment;
+    const timing = await catalogue.timing(schedule);
+    if (timing === undefined) return [];
+    const trigger = triggerOf(timing);
+    const decisions = plan({
+      timing: compile(timing),
+      trigger,
+      effectiveFrom: stored.effectiveFrom,
+      watermark,
+      now,
+      lateWithinMs: settings.durationMs('late_within'),
+      catchup: schedule.catchup ?? (settings.text('catchup') as 'none' | 'latest' | 'all'),
+      catchupLimit: schedule.catchupLimit,
+      catchupWithinMs: schedule.catchupWithinMs,
+      overlap: schedule.overlap,
+      overlapLimit: schedule.overlapLimit,
+      inFlight,
+      firesLeft: schedule.maxRuns === undefined ? Number.POSITIVE_INFINITY : schedule.maxRuns - counters.openedFires - inFlight,
+    });
+    return decisions.map((decision) => [
+      this.#newRun(stored, decision.kind === 'open' ? decision.trigger : trigger, decision.scheduledAt, now),
+      decision,
+    ]);
   }
 
   /** Runs everything that may start, at most `workers` at once, and one after another where a schedule does not allow overlap. */
@@ -147,12 +179,12 @@ export class Runner {
     const atWork = new Set<Promise<void>>();
     const most = workers ?? (await this.#settings()).number('workers');
     for (;;) {
-      const ready = await this.#withConnection((connection) => new Ledger(connection, this.#parts.sql).ready(now));
+      const ready = await this.#withLedger((connection) => new Ledger(connection, this.#parts.sql).ready(now));
       for (const run of ready) {
         if (atWork.size >= most) break;
         if (tried.has(run.runId) || busy.has(run.scheduleId)) continue;
         tried.add(run.runId);
-        const stored = await this.#withConnection((connection) => new Catalogue(connection, this.#parts.sql).schedule(run.schedule));
+        const stored = await this.#withLedger((connection) => new Catalogue(connection, this.#parts.sql).schedule(run.schedule));
         const alone = stored?.schedule.overlap !== 'allow';
         if (alone) busy.add(run.scheduleId);
         const work = this.#execute(run, stored, { params: run.params, dryRun: false, signal: new AbortController().signal })
@@ -175,7 +207,7 @@ export class Runner {
     const now = this.#parts.clock.now();
     const run: OpenRun = { ...this.#newRun(stored, 'manual', now, now), params: options.params };
     if (!options.dryRun) {
-      await this.#withConnection((connection) => connection.transact(() => new Ledger(connection, this.#parts.sql).open(run)));
+      await this.#withLedger((connection) => connection.transact(() => new Ledger(connection, this.#parts.sql).open(run)));
     }
     return this.#execute(run, stored, options);
   }
@@ -259,7 +291,7 @@ export class Runner {
       environment,
       dryRun: options.dryRun,
     };
-    return executeSql(connection, sql, job, clock, signal);
+    return this.#parts.admission.run('run', () => executeSql(connection, sql, job, clock, signal));
   }
 
   /** What follows from an attempt that its own transaction did not close: the closing row, and the next attempt beside it. */
@@ -351,7 +383,12 @@ export class Runner {
   }
 
   #settings(): Promise<Settings> {
-    return this.#withConnection((connection) => new Catalogue(connection, this.#parts.sql).settings());
+    return this.#withLedger((connection) => new Catalogue(connection, this.#parts.sql).settings());
+  }
+
+  /** The scheduler's own small statements: threads are kept for them whatever else runs. */
+  #withLedger<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.#parts.admission.run('ledger', () => this.#withConnection(work));
   }
 
   async #withConnection<T>(work: (connection: Connection) => Promise<T>): Promise<T> {

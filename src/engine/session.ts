@@ -13,6 +13,7 @@ import { listQuery } from './statements/list.ts';
 import { alterPipeline, definePipeline, explainPipeline } from './statements/pipeline.ts';
 import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCreateQueue } from './statements/queue.ts';
 import { alterProcedure, call, defineProcedure, describeRoutine, dropRoutines, findRoutine } from './statements/routine.ts';
+import { jobStatementOf, runJobStatement } from './statements/job.ts';
 import { describeRun, runSchedules } from './statements/run.ts';
 import {
   alterSchedule,
@@ -123,6 +124,11 @@ export class Session {
     });
     if (refused !== undefined) throw refused;
     if (statement.mentionsCron) await this.#ensureMacros();
+    const job = statement.mentionsCron && this.#engine.hasLedger ? jobStatementOf(text) : undefined;
+    if (job !== undefined && this.transaction !== 'aborted') {
+      const scope = { context: this.#context(), queues: this.#engine.jobQueues, tag: tagOf(statement) };
+      return this.#admit(() => runJobStatement(job, parameters, scope));
+    }
     const before = this.transaction;
     const cursor = await this.#admit(() => this.#connection.native.query(text, nativeParameters(parameters)));
     const told = [...warnings];
@@ -184,7 +190,9 @@ export class Session {
     this.#mustBeAllowed(statement);
     if (statement.kind === 'list') return this.#list(statement);
     await this.#ensureMacros();
-    return this.#dispatch(statement);
+    // A RUN passes the gate with its runs, not for as long as they take.
+    if (statement.kind === 'runSchedule') return this.#dispatch(statement);
+    return this.#admit(() => this.#dispatch(statement));
   }
 
   #dispatch(statement: Exclude<Statement, PassThroughStatement | ListStatement | { kind: 'call' }>): Promise<Result> {

@@ -6,9 +6,9 @@ import type { Value } from '../../parser/ast.ts';
 import { type Facts, factsOf, type ParameterUse } from '../../parser/facts.ts';
 import { split } from '../../parser/split.ts';
 import { suggest } from '../../parser/suggest.ts';
-import { toOffset } from '../../parser/text.ts';
 import { guardBody } from '../guard.ts';
 import { type BodyStatement, runParameters } from '../routine.ts';
+import { inside } from './fields.ts';
 
 export interface BodyContext {
   /** Names that the definition binds, beside those that every run has. */
@@ -34,8 +34,7 @@ export function bindBody(text: string, context: BodyContext): BodyStatement[] {
 
 /** The same for a text that stands in `value`. */
 export function bindStatements(text: string, value: Value | undefined, context: BodyContext): BodyStatement[] {
-  if (value?.kind !== 'string' && value?.kind !== 'phrase') return bindBody(text, context);
-  return bindBody(text, { ...context, toOffset: (index) => toOffset(value, index) });
+  return value === undefined ? bindBody(text, context) : inside(value, () => bindBody(text, context));
 }
 
 function check(text: string, context: BodyContext): BodyStatement[] {

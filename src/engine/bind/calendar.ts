@@ -10,7 +10,7 @@ import type { Warning } from '../result.ts';
 import type { HolidaySources } from '../store/duckdb/catalogue.ts';
 import type { Connection } from '../store/duckdb/connection.ts';
 import { Fields, inside, textOf, wrongType } from './fields.ts';
-import { readCountry, readIcs, readQuery, type SourceContext } from './holidaySources.ts';
+import { mostHolidays, readCountry, readIcs, readQuery, type SourceContext } from './holidaySources.ts';
 
 export interface CalendarContext {
   readonly now: Instant;
@@ -41,9 +41,6 @@ export async function bindCalendar(definition: ObjectValue, context: CalendarCon
   }
   return { days, sources, warnings };
 }
-
-/** Every fire of a schedule looks into them. */
-const mostHolidays = 20_000;
 
 function firstSource(fields: Fields): Span {
   const field = ['holidays_from', 'ics', 'country', 'holidays'].find((name) => fields.has(name));

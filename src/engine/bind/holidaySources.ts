@@ -18,6 +18,9 @@ import { DateValue } from '../value.ts';
 import { bindStatements } from './body.ts';
 import { inside, textOf } from './fields.ts';
 
+/** Every fire of a schedule looks into them. */
+export const mostHolidays = 20_000;
+
 export interface SourceContext {
   readonly now: Instant;
   readonly defaultZone: string;
@@ -34,13 +37,15 @@ export async function readQuery(value: Value, context: SourceContext): Promise<N
   if (statement === undefined) return [];
   // As a subquery nothing but a query is understood, so reading a calendar writes nothing.
   const before = 'SELECT * FROM (\n';
-  const answer = await context.connection.table(`${before}${statement.text}\n) AS holidays`).catch((error: unknown) => {
-    if (!(error instanceof Diagnostic)) throw error;
-    const moved = error.movedBy((at) => Math.max(0, Math.min(at - before.length, statement.text.length)) + statement.start);
-    throw inside(value, () => {
-      throw moved.span === undefined ? moved.at({ start: 0, end: text.length }) : moved;
+  const answer = await context.connection
+    .table(`${before}${statement.text}\n) AS holidays LIMIT ${mostHolidays + 1}`)
+    .catch((error: unknown) => {
+      if (!(error instanceof Diagnostic)) throw error;
+      const moved = error.movedBy((at) => Math.max(0, Math.min(at - before.length, statement.text.length)) + statement.start);
+      throw inside(value, () => {
+        throw moved.span === undefined ? moved.at({ start: 0, end: text.length }) : moved;
+      });
     });
-  });
   const [day, name, third] = answer.columns;
   const wanted = 'write SELECT day FROM .., or SELECT day, name FROM ..; day::DATE turns text or a timestamp into a day';
   if (day === undefined || third !== undefined) {
@@ -60,6 +65,12 @@ export async function readQuery(value: Value, context: SourceContext): Promise<N
     throw new Diagnostic('wrong_type', `the second column of '${field}', ${name.name}, is ${typeName(name.type)}, and a name is VARCHAR`, {
       span: value.span,
       hint: 'leave it out, or write it as name::VARCHAR',
+    });
+  }
+  if (answer.rows.length > mostHolidays) {
+    throw new Diagnostic('too_large', `'${field}' answers more than ${mostHolidays} rows`, {
+      span: value.span,
+      hint: 'leave out days that are long past, and weekends: weekend: [sat, sun] says those',
     });
   }
   return readRows(answer.rows, context);

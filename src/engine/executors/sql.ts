@@ -8,6 +8,7 @@ import type { Clock } from '../../scheduler/clock.ts';
 import { type Counters, countersAfter, type OpenRun, type Outcome } from '../../scheduler/run.ts';
 import type { Schedule } from '../../scheduler/schedule.ts';
 import { bodyStatements } from '../bind/body.ts';
+import { uniqueNames } from '../result.ts';
 import type { Procedure } from '../routine.ts';
 import { Catalogue } from '../store/duckdb/catalogue.ts';
 import { type Connection, Typed } from '../store/duckdb/connection.ts';

@@ -132,7 +132,12 @@ export async function describeCalendar(statement: DescribeStatement, context: St
     columns: [text('property'), text('value')],
     rows: [
       ['name', stored.name],
-      ['weekend', weekend.map((day) => weekdayNames[day]).join(', ') || 'no day'],
+      [
+        'weekend',
+        mondayFirst(weekend)
+          .map((day) => weekdayNames[day])
+          .join(', ') || 'no day',
+      ],
       ['holidays', String(holidays.length)],
       ['next_holidays', coming.map(shown).join(', ') || 'none'],
       ...written.map((field) => [field, fields.texts(field).join(', ')]),
@@ -140,6 +145,10 @@ export async function describeCalendar(statement: DescribeStatement, context: St
       ['used_by', users.join(', ') || 'no schedule'],
     ],
   });
+}
+
+function mondayFirst(weekdays: readonly number[]): number[] {
+  return [...weekdays].sort((left, right) => ((left + 6) % 7) - ((right + 6) % 7));
 }
 
 async function findCalendar(name: Name, context: StatementContext): Promise<StoredCalendar> {

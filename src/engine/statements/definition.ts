@@ -2,7 +2,9 @@
 // LIKE, and compared key by key to say what changed.
 
 import { Diagnostic, type Span } from '../../core/diagnostic.ts';
+import { parseDuration } from '../../core/duration.ts';
 import type { DefineStatement, Entry, Name, Noun, ObjectValue, Value } from '../../parser/ast.ts';
+import { keyIn, places } from '../../parser/keys.ts';
 import { print } from '../../parser/print.ts';
 import { suggest } from '../../parser/suggest.ts';
 import type { StatementContext } from './context.ts';
@@ -42,16 +44,22 @@ export function changedKeys(before: ObjectValue, after: ObjectValue): string[] {
 }
 
 function meanings(definition: ObjectValue): Map<string, string> {
-  return new Map(definition.entries.map((entry: Entry) => [entry.field, meaning(entry.value)]));
+  return new Map(definition.entries.map((entry: Entry) => [entry.field, meaning(entry.value, isDuration(entry.field))]));
+}
+
+/** Keys that take a length of time, by itself or in a list. */
+function isDuration(field: string): boolean {
+  const shape = keyIn(places.schedule, field)?.shape;
+  return shape?.kind === 'duration' || (shape?.kind === 'list' && shape.of.kind === 'duration');
 }
 
 /** Equal for values that mean the same, however they were quoted or spelled. */
-function meaning(value: Value): string {
+function meaning(value: Value, duration = false): string {
   switch (value.kind) {
     case 'string':
     case 'word':
     case 'phrase':
-      return JSON.stringify(value.text);
+      return duration && value.text.toLowerCase() !== 'none' ? `${parseDuration(value.text)} ms` : JSON.stringify(value.text);
     case 'duration':
       return `${value.ms} ms`;
     case 'size':
@@ -65,11 +73,11 @@ function meaning(value: Value): string {
     case 'null':
       return 'null';
     case 'list':
-      return `[${value.items.map(meaning).join()}]`;
+      return `[${value.items.map((item) => meaning(item, duration)).join()}]`;
     case 'object':
       return `{${value.entries.map((entry) => `${JSON.stringify(entry.key.text)}:${meaning(entry.value)}`).join()}}`;
     case 'call':
-      return `${value.name}(${value.arguments.map(meaning).join()})`;
+      return `${value.name}(${value.arguments.map((argument) => meaning(argument)).join()})`;
     default:
       return value satisfies never;
   }

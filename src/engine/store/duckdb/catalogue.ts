@@ -117,6 +117,20 @@ export class Catalogue {
     return (await this.#connection.all<ScheduleRow>(this.#sql.schedules)).map(storedSchedule);
   }
 
+  /** One row that cannot be read does not hide the others. */
+  async readableSchedules(): Promise<{ schedules: StoredSchedule[]; unreadable: { schedule: string; message: string }[] }> {
+    const schedules: StoredSchedule[] = [];
+    const unreadable: { schedule: string; message: string }[] = [];
+    for (const row of await this.#connection.all<ScheduleRow>(this.#sql.schedules)) {
+      try {
+        schedules.push(storedSchedule(row));
+      } catch (error) {
+        unreadable.push({ schedule: row.name, message: error instanceof Error ? error.message : String(error) });
+      }
+    }
+    return { schedules, unreadable };
+  }
+
   scheduleNames(): Promise<string[]> {
     return this.#names(this.#sql.scheduleNames);
   }

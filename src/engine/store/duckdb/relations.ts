@@ -10,6 +10,7 @@
 
 import { settingDefaults } from '../../settings.ts';
 import { literal } from './literal.ts';
+import { pgCronRelations } from './pgcronRelations.ts';
 
 /** Fallbacks: what a DuckDB without Cuckoo answers. */
 const fallbacks = `
@@ -203,4 +204,4 @@ ORDER BY scheduled_at ASC NULLS LAST, schedule ASC NULLS LAST;
 `;
 
 /** In this order: a view needs what it names. */
-export const relations = `CREATE SCHEMA IF NOT EXISTS cron;\n${fallbacks}\n${settings}\n${views}\n${tables}`;
+export const relations = `CREATE SCHEMA IF NOT EXISTS cron;\n${fallbacks}\n${settings}\n${views}\n${tables}\n${pgCronRelations}`;

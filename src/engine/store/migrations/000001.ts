@@ -107,12 +107,16 @@ CREATE TABLE cuckoo_ledger.lineage (
   access VARCHAR NOT NULL
 );
 
--- What pg_cron's tables show of a schedule that was made by its functions: the cadence text as it was given.
+-- What pg_cron's tables show of a schedule that was made by its functions: the cadence text as it was given, and what it meant
+-- then (a schedule that was altered since shows its own). hidden_run: the newest run, deleted from job_run_details; its row stays
+-- in history, because it carries the counters.
 CREATE TABLE cuckoo_ledger.pg_cron_job (
   schedule_id BIGINT PRIMARY KEY,
   schedule VARCHAR NOT NULL,
+  sched VARCHAR NOT NULL,
   jobname VARCHAR,
-  username VARCHAR NOT NULL
+  username VARCHAR NOT NULL,
+  hidden_run UUID
 );
 
 -- Time. \`tick\` says how far time is handled; it only grows.

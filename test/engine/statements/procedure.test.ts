@@ -1,0 +1,176 @@
+import { describe, expect } from 'vitest';
+import { test } from '../../support/database.ts';
+
+describe('a procedure', () => {
+  test('takes arguments by place and by name, with typed defaults, and answers its last rows', async ({ db }) => {
+    await db.run(`UPSERT PROCEDURE AS add(a INTEGER, b DECIMAL(10,2) DEFAULT 0.5, at_day DATE DEFAULT DATE '2026-01-31') AS
+      BEGIN SELECT $a + $b AS total, typeof($b) AS type, $at_day + 1 AS next_day; END`);
+    const call = async (text: string) => JSON.parse(JSON.stringify((await db.rows(text))[0]));
+    expect(await call('CALL add(1)')).toEqual({ total: '1.50', type: 'DECIMAL(10,2)', next_day: '2026-02-01' });
+    expect(await call("call ADD(b => 2.25, a => length('abc'))")).toMatchObject({ total: '5.25' });
+    expect(await call('CALL add((SELECT max(i) FROM range(5) t(i)), 1)')).toMatchObject({ total: '5.00' });
+  });
+
+  test('binds values and never pastes them into text', async ({ db }) => {
+    await db.run('CREATE TABLE names(name VARCHAR)', 'UPSERT PROCEDURE put(name VARCHAR) AS BEGIN INSERT INTO names VALUES ($name); END');
+    const hostile = "x'); DROP TABLE names; --";
+    await db.rows('CALL put($given)', { given: hostile });
+    await db.run("CALL put(name => 'it''s $name')");
+    expect(await db.rows('SELECT name FROM names ORDER BY name')).toEqual([{ name: "it's $name" }, { name: hostile }]);
+  });
+
+  test('joins the transaction of its session, and alone is all or nothing', async ({ db }) => {
+    await db.run(
+      'CREATE TABLE t(i INTEGER PRIMARY KEY)',
+      'UPSERT PROCEDURE two(i INTEGER) AS BEGIN INSERT INTO t VALUES ($i); INSERT INTO t VALUES ($i + 1); END',
+    );
+    await db.run('BEGIN', 'CALL two(1)', 'ROLLBACK', 'CALL two(10)');
+    expect(await db.mistake('CALL two(9)')).toMatchObject({ code: 'constraint' });
+    expect(await db.rows('SELECT i FROM t ORDER BY i')).toEqual([{ i: 10 }, { i: 11 }]);
+  });
+
+  test('prepares each statement after the one before it ran, and calls others in the same transaction', async ({ db }) => {
+    await db.run(
+      'UPSERT PROCEDURE fill(n INTEGER) AS BEGIN CREATE OR REPLACE TEMP TABLE filled AS SELECT * FROM range($n) r(i); END',
+      'UPSERT PROCEDURE outer_one(n INTEGER) AS BEGIN CALL fill(n => $n * 2); SELECT count(*)::INTEGER AS n FROM filled; END',
+    );
+    expect(await db.rows('CALL outer_one(4)')).toEqual([{ n: 8 }]);
+  });
+
+  test('that calls itself for ever ends with an error', async ({ db }) => {
+    await db.run('UPSERT PROCEDURE loop_it(n INTEGER) AS BEGIN CALL loop_it($n + 1); END');
+    expect(await db.mistake('CALL loop_it(1)')).toMatchObject({ code: 'too_large', message: expect.stringContaining('more than 32 deep') });
+  });
+
+  test('says which statement of its body failed, and where', async ({ db }) => {
+    await db.run(`UPSERT PROCEDURE bad() AS BEGIN
+  SELECT 1;
+  SELECT nope
+    FROM range(3);
+END`);
+    expect(await db.mistake('CALL bad()')).toMatchObject({
+      code: 'undefined_column',
+      message: expect.stringMatching(/^in procedure bad, statement 2, line 2, column 10: /),
+    });
+  });
+
+  test('has run values, which are NULL in a bare CALL', async ({ db }) => {
+    await db.run('UPSERT PROCEDURE who() AS BEGIN SELECT $run_id AS run_id, $scheduled_at AS scheduled_at, $attempt AS attempt; END');
+    expect(await db.rows('CALL who()')).toEqual([{ run_id: null, scheduled_at: null, attempt: null }]);
+  });
+
+  test('leaves calls of other functions to DuckDB', async ({ db }) => {
+    expect(await db.rows('CALL range(2)')).toEqual([{ range: 0n }, { range: 1n }]);
+    expect(await db.mistake('CALL nothing_of_this_name()')).toMatchObject({ code: 'unknown_function' });
+  });
+
+  test('tells what is wrong with the arguments', async ({ db }) => {
+    await db.run('UPSERT PROCEDURE p(keep INTEGER, day DATE) AS BEGIN SELECT $keep, $day; END');
+    expect(await db.mistake('CALL p()')).toMatchObject({ code: 'missing_key', message: 'procedure p needs the argument keep INTEGER' });
+    expect(await db.mistake("CALL p(1, '2026-01-01', 3)")).toMatchObject({
+      code: 'undefined_parameter',
+      at: '3',
+      hint: 'its parameters: keep INTEGER, day DATE',
+    });
+    expect(await db.mistake("CALL p(kep => 1, day => '2026-01-01')")).toMatchObject({ code: 'undefined_parameter', at: 'kep' });
+    expect(await db.mistake("CALL p('x', '2026-01-01')")).toMatchObject({ code: 'conversion' });
+  });
+});
+
+describe('a body', () => {
+  const refused = async (db: { mistake(text: string): Promise<object> }, body: string) =>
+    db.mistake(`UPSERT PROCEDURE p(n INTEGER) AS BEGIN ${body} END`);
+
+  test('cannot end its transaction, leave its database or change settings of all', async ({ db }) => {
+    for (const body of [
+      'SELECT 1; COMMIT;',
+      'EXPLAIN ANALYZE COMMIT;',
+      'ROLLBACK;',
+      'BEGIN TRANSACTION;',
+      "ATTACH 'x.db';",
+      'USE memory;',
+      'SET threads = 1;',
+    ]) {
+      expect(await refused(db, body), body).toMatchObject({ code: 'forbidden' });
+    }
+    expect(await refused(db, "SELECT 1; UPSERT SCHEDULE a ( sql: 'SELECT 1' );")).toMatchObject({ code: 'forbidden' });
+  });
+
+  test('knows its parameters', async ({ db }) => {
+    expect(await refused(db, 'SELECT $m;')).toMatchObject({ code: 'undefined_parameter', at: '$m', hint: expect.stringContaining('$n') });
+    expect(await refused(db, 'SELECT ?;')).toMatchObject({ code: 'undefined_parameter', at: '?' });
+    expect(await refused(db, 'SELECT \'$m\', $$ $m $$, "$m" FROM t; -- $m')).not.toMatchObject({ code: 'undefined_parameter' });
+  });
+
+  test('cannot name a parameter where DuckDB takes none', async ({ db }) => {
+    for (const body of [
+      'CREATE VIEW v AS SELECT $n;',
+      'CREATE MACRO m(a) AS a + $n;',
+      'CREATE TABLE t(i INTEGER DEFAULT $n);',
+      'PIVOT (SELECT $n AS k) ON k USING count(*);',
+    ]) {
+      expect(await refused(db, body), body).toMatchObject({ code: 'invalid_value', at: '$n' });
+    }
+  });
+
+  test('that is empty or does not end is refused with its place', async ({ db }) => {
+    expect(await db.mistake('UPSERT PROCEDURE p() AS BEGIN END')).toMatchObject({ code: 'syntax_error', message: 'the body is empty' });
+    expect(await db.mistake('UPSERT PROCEDURE p() AS BEGIN SELECT 1; ')).toMatchObject({ code: 'unterminated' });
+    expect(await db.mistake('UPSERT PROCEDURE p(n NUMBR) AS BEGIN SELECT 1; END')).toMatchObject({ code: 'wrong_type', at: 'NUMBR' });
+  });
+});
+
+describe('a definition of a procedure', () => {
+  test('answers created, unchanged, updated; SHOW CREATE run again changes nothing', async ({ db }) => {
+    const text = "UPSERT PROCEDURE p(n INTEGER DEFAULT 1) ( timeout: 10m, description: 'x' ) LANGUAGE sql AS BEGIN SELECT $n; END";
+    expect((await db.rows(text))[0]).toMatchObject({ outcome: 'created' });
+    expect((await db.rows(text))[0]).toMatchObject({ outcome: 'unchanged' });
+    const [shown] = await db.rows('SHOW CREATE PROCEDURE P');
+    expect((await db.rows(String(shown?.['definition'])))[0]).toMatchObject({ outcome: 'unchanged' });
+    expect((await db.rows('ALTER PROCEDURE p SET ( timeout: 5m )'))[0]).toMatchObject({ outcome: 'updated', changed: ['timeout'] });
+    const [listed] = await db.rows('SELECT language, parameters, options, version FROM cron.procedures');
+    expect(listed).toMatchObject({ language: 'sql', version: 2n, options: '{"atomic":true,"timeout":"5m","description":"x"}' });
+  });
+
+  test('that would break a schedule’s parameters is refused, naming the schedule', async ({ db }) => {
+    await db.run('UPSERT PROCEDURE p(n INTEGER) AS BEGIN SELECT $n; END', 'UPSERT SCHEDULE s ( sched: @daily, call: p, params: { n: 1 } )');
+    expect(await db.mistake('UPSERT PROCEDURE p(m INTEGER) AS BEGIN SELECT $m; END')).toMatchObject({
+      code: 'in_use',
+      message: 'schedule s gives it the parameter n',
+    });
+    expect(await db.mistake('UPSERT PROCEDURE p(n INTEGER, m INTEGER) AS BEGIN SELECT $n; END')).toMatchObject({ code: 'in_use' });
+    await db.run('UPSERT PROCEDURE p(n INTEGER, m INTEGER DEFAULT 2) AS BEGIN SELECT $n; END');
+    expect(await db.mistake('DROP PROCEDURE p')).toMatchObject({ code: 'in_use', message: 'procedure p is used by s' });
+  });
+
+  test('in the older form makes or points schedules', async ({ db }) => {
+    await db.run("UPSERT PROCEDURE AS load <{ kind: 'incremental', sched: '@daily' }> () AS BEGIN SELECT 1; END");
+    expect(await db.rows('SELECT name, sched, exe, call FROM cron.schedules')).toEqual([
+      { name: 'load', sched: '@daily', exe: 'procedure', call: 'load' },
+    ]);
+    await db.run(
+      "UPSERT SCHEDULE nightly ( sched: '0 3 * * *', sql: 'SELECT 1' )",
+      'UPSERT PROCEDURE AS other <{ sched: nightly }> () AS { SELECT 2; }',
+    );
+    expect(await db.rows("SELECT exe, call FROM cron.schedules WHERE name = 'nightly'")).toEqual([{ exe: 'procedure', call: 'other' }]);
+  });
+
+  test('may be a command or a module, with its body kept as it is', async ({ db }) => {
+    await db.run(
+      "UPSERT PROCEDURE AS report(day DATE) LANGUAGE command AS ['python3', 'report.py', '--day', '$day']",
+      "UPSERT PROCEDURE AS sync(source VARCHAR) LANGUAGE javascript AS './jobs/sync.js'",
+    );
+    expect(await db.rows('SELECT name, language, body FROM cron.procedures ORDER BY name')).toEqual([
+      { name: 'report', language: 'command', body: '["python3","report.py","--day","$day"]' },
+      { name: 'sync', language: 'javascript', body: './jobs/sync.js' },
+    ]);
+    expect(await db.mistake("CALL report('2026-01-01')")).toMatchObject({ code: 'unsupported' });
+  });
+
+  test('warns when its name hides one of DuckDB’s', async ({ db }) => {
+    expect((await db.rows('UPSERT PROCEDURE pragma_version() AS BEGIN SELECT 42 AS mine; END'))[0]).toMatchObject({
+      warnings: ["pragma_version hides DuckDB's own pragma_version"],
+    });
+    expect(await db.rows('CALL pragma_version()')).toEqual([{ mine: 42 }]);
+  });
+});
