@@ -20,14 +20,17 @@ export interface SentenceOptions {
 export function sentence(columns: readonly Column[], row: Row, { now, zone }: SentenceOptions): string {
   const cell = (name: string): Value => row[columns.findIndex((column) => column.name === name)] ?? null;
   const changed = listed(cell('changed'));
-  const nextRun = cell('next_run');
+  const nextRun = nextRunOf(columns, row);
   const inWords = cell('in_words');
   const parts = [`${text(cell('name'))}: ${text(cell('outcome'))}${changed.length === 0 ? '' : ` (${changed.join(', ')})`}`];
-  if (nextRun instanceof TimestampTz && nextRun.isFinite) {
-    parts.push(`next run ${localTime(nextRun.epochMs, { now, zone })} (${fromNow(nextRun.epochMs - now)})`);
-  }
+  if (nextRun !== undefined) parts.push(`next run ${localTime(nextRun, { now, zone })} (${fromNow(nextRun - now)})`);
   if (typeof inWords === 'string' && inWords !== '') parts.push(inWords);
   return parts.join('; ');
+}
+
+export function nextRunOf(columns: readonly Column[], row: Row): Instant | undefined {
+  const value = row[columns.findIndex((column) => column.name === 'next_run')];
+  return value instanceof TimestampTz && value.isFinite ? value.epochMs : undefined;
 }
 
 /** The warnings that stand in the row. */

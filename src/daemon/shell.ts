@@ -6,8 +6,9 @@ import { Diagnostic } from '../core/diagnostic.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Result } from '../engine/result.ts';
 import type { Session } from '../engine/session.ts';
+import type { Value } from '../engine/value.ts';
 import type { Clock } from '../scheduler/clock.ts';
-import { isAnswer, sentence, warningsOf } from './answer.ts';
+import { isAnswer, nextRunOf, sentence, warningsOf } from './answer.ts';
 import { toDiagnostic } from './exit.ts';
 import { type Piece, readPieces } from './input.ts';
 import { type Output, OutputClosed, openOutput } from './output.ts';
@@ -96,7 +97,7 @@ export class Shell {
   }
 
   /** Executes one statement and shows its answer. */
-  async show(statement: string, { vertical = false }: { readonly vertical?: boolean } = {}): Promise<void> {
+  async show(statement: string): Promise<void> {
     const { session, clock, errors } = this.#options;
     if (this.#interrupted) throw cancelled();
     const progress = new ProgressBar({ clock, terminal: errors, percent: () => session.progress() ?? -1 });
@@ -108,7 +109,7 @@ export class Shell {
       if (/time_?zone/i.test(statement)) this.#zone = undefined;
       const answer = await session.execute(statement);
       result = answer;
-      await this.#present(answer, vertical && isForPeople(this.mode) ? 'line' : this.mode, zone);
+      await this.#present(answer, zone);
     } finally {
       progress.clear();
       await result?.close();
@@ -182,7 +183,8 @@ export class Shell {
     return this.#zone;
   }
 
-  async #present(result: Result, mode: Mode, zone: string): Promise<void> {
+  async #present(result: Result, zone: string): Promise<void> {
+    const { mode } = this;
     const output = this.#takeOutput();
     const sink: Sink = {
       write: async (chunk) => {
@@ -195,7 +197,7 @@ export class Shell {
       color: this.#options.color.output && output === this.#standardOutput,
     };
     try {
-      if (isForPeople(mode) && isAnswer(result.columns)) await this.#tellAnswer(result, sink, zone);
+      if (isForPeople(mode) && isAnswer(result.columns)) await this.#tellAnswer(result, sink);
       else if (result.columns.length > 0) await render(result, mode, sink, { zone });
       else if (isForPeople(mode) && this.#options.interactive) await sink.write(`${done(result)}\n`);
       for (const warning of result.warnings) {
@@ -210,13 +212,21 @@ export class Shell {
     }
   }
 
-  async #tellAnswer(result: Result, sink: Sink, zone: string): Promise<void> {
-    const { clock } = this.#options;
+  async #tellAnswer(result: Result, sink: Sink): Promise<void> {
     const told = new Set(result.warnings.map((warning) => warning.message));
+    const now = this.#options.clock.now();
     for (const row of await result.toArray()) {
-      await sink.write(`${oneLine(sentence(result.columns, row, { now: clock.now(), zone }))}\n`);
+      const zone = nextRunOf(result.columns, row) === undefined ? 'UTC' : await this.#zoneOf(row[0]);
+      await sink.write(`${oneLine(sentence(result.columns, row, { now, zone }))}\n`);
       for (const message of warningsOf(result.columns, row)) if (!told.has(message)) await sink.write(`${warningText(message)}\n`);
     }
+  }
+
+  /** A schedule's next run is told in the zone in which it was written, so that 02:00 reads 02:00. */
+  async #zoneOf(name: Value | undefined): Promise<string> {
+    const quoted = `'${String(name).replaceAll("'", "''")}'`;
+    const [row] = await this.texts(`SELECT timezone FROM cron.schedules WHERE name = ${quoted}`);
+    return row?.[0] ?? (await this.session.zone());
   }
 
   #takeOutput(): Output {

@@ -92,6 +92,7 @@ export const shellCommands: readonly ShellCommand[] = [
       if (rows.length === 0 && argument !== '') {
         throw new Diagnostic('undefined_table', `there is no table or view '${argument}'`, { hint: '.tables lists them' });
       }
+      if (rows.length === 0) await shell.say('There are no tables yet.\n');
       await shell.say(rows.map(([sql]) => `${(sql ?? '').trim().replace(/;?$/, ';')}\n`).join(''));
       return 'done';
     },
@@ -112,7 +113,7 @@ export const shellCommands: readonly ShellCommand[] = [
     takes: 'NAME',
     summary: 'all about one schedule, and its last runs',
     async run(shell, argument) {
-      await shell.show(`DESCRIBE SCHEDULE ${quoteName(argument)}`, { vertical: true });
+      await shell.show(`DESCRIBE SCHEDULE ${quoteName(argument)}`);
       await shell.show(lastRunsStatement(argument));
       return 'done';
     },
@@ -141,7 +142,7 @@ export const shellCommands: readonly ShellCommand[] = [
     name: 'mode',
     argument: 'optional',
     takes: 'MODE',
-    summary: `how results are shown: ${modes.join(', ')}`,
+    summary: 'how results are shown; the modes are listed below',
     async run(shell, argument) {
       if (argument === '') await shell.say(`mode: ${shell.mode}\n`);
       else shell.mode = readMode(argument);
@@ -212,12 +213,15 @@ function helpText(argument: string): string {
     return [names, command.short === undefined ? '' : `\\${command.short}`, command.summary] as const;
   });
   const width = Math.max(...rows.map(([names]) => names.length));
-  const lines = rows.map(([names, short, summary]) => `${names.padEnd(width)}  ${short.padEnd(8)}${summary}`);
+  const lines = rows.map(([names, short, summary]) => `${names.padEnd(width)}  ${short.padEnd(9)}${summary}`);
   return `${lines.join('\n')}
 
-A statement ends with ; and may have many lines. All of DuckDB's SQL, and:
-  UPSERT SCHEDULE name ( sched: '0 2 * * *', sql: 'DELETE FROM ..' );   LIST SCHEDULES;   EXPLAIN SCHEDULE name NEXT 5;
-  UPSERT PROCEDURE name(day DATE) AS BEGIN .. END;   CALL name(..);   LIST RUNS WHERE state = 'failed';
+Modes: ${modes.join(', ')}.
+
+A statement ends with ; and may have many lines. All of DuckDB's SQL, and for example:
+  UPSERT SCHEDULE name ( sched: '0 2 * * *', sql: 'DELETE FROM ..' );
+  UPSERT PROCEDURE name(day DATE) AS BEGIN .. END;   CALL name(..);
+  LIST SCHEDULES;   EXPLAIN SCHEDULE name NEXT 5;   LIST RUNS WHERE state = 'failed';
 
 Tab completes, Ctrl-R searches the history, Alt-Enter begins a new line, Ctrl-C cancels, Ctrl-D leaves.
 `;

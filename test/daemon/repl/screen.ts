@@ -26,6 +26,7 @@ export class Screen extends Writable {
   override _write(chunk: string | Buffer, _encoding: string, done: () => void): void {
     this.#take(String(chunk));
     done();
+    this.emit('written');
   }
 
   /** All lines, the scrollback too, without the empty ones at the end. */
@@ -78,8 +79,11 @@ export class Screen extends Writable {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a terminal reads.
     for (const [token] of chunk.matchAll(/\x1b\[[?]?[0-9;]*[A-Za-z]|[\x00-\x1f]|[^\x00-\x1f]+/g)) {
       if (token === '\r') this.#column = 0;
-      else if (token === '\n') this.#lineFeed();
-      else if (token === '\x07') continue;
+      else if (token === '\n') {
+        // As every terminal's driver does on output, in raw mode too.
+        this.#column = 0;
+        this.#lineFeed();
+      } else if (token === '\x07') continue;
       else if (token.startsWith('\x1b[')) this.#sequence(token.slice(2));
       else if (token < ' ') throw new Error(`the screen was sent ${JSON.stringify(token)}`);
       else for (const { segment } of this.#segmenter.segment(token)) this.#put(segment);
