@@ -83,8 +83,7 @@ describe('what is checked when a schedule is defined', () => {
 });
 
 describe('warnings, never silence', () => {
-  const warnings = async (db: Parameters<Parameters<typeof test>[2]>[0]['db'], definition: string) =>
-    (await db.rows(`UPSERT SCHEDULE w ( ${definition} )`))[0]?.['warnings'];
+  const warnings = async (db: TestDatabase, definition: string) => (await db.rows(`UPSERT SCHEDULE w ( ${definition} )`))[0]?.['warnings'];
 
   test('day of month with day of week', async ({ db }) => {
     expect(await warnings(db, "sched: '30 3 1-7 * 1', sql: 'SELECT 1'")).toEqual([expect.stringContaining('every Monday')]);

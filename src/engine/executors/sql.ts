@@ -199,9 +199,10 @@ class Deadline {
 }
 
 function succeeded(answer: StatementsResult, job: SqlRun, conflicts: number): Outcome {
+  const names = uniqueNames(answer.columns.map((column) => column.name));
   const rows = answer.rows
     .slice(0, job.resultRows)
-    .map((row) => Object.fromEntries(answer.columns.map((column, at) => [column.name, jsonOf(row[at] ?? null, column.type)])));
+    .map((row) => Object.fromEntries(answer.columns.map((column, at) => [names[at] ?? column.name, jsonOf(row[at] ?? null, column.type)])));
   return {
     state: 'succeeded',
     reason: null,

@@ -14,7 +14,7 @@ import type {
   ObjectValue,
 } from '../../parser/ast.ts';
 import { describe, formatLocal, next, note, parseCadence, type Timing, validateZone } from '../../scheduler/cadence/cadence.ts';
-import { type Schedule, timingKeys } from '../../scheduler/schedule.ts';
+import { timingKeys } from '../../scheduler/schedule.ts';
 import { inside } from '../bind/fields.ts';
 import { type BoundSchedule, bindSchedule, inWords } from '../bind/schedule.ts';
 import { lineageOfSchedule, sharedWriters } from '../definedLineage.ts';

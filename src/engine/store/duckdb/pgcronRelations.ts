@@ -20,6 +20,10 @@ const knownId = (id: string): string => `(
     SELECT j.schedule_id FROM cuckoo_ledger.pg_cron_job j JOIN cuckoo_ledger.schedule s ON s.schedule_id = j.schedule_id
     WHERE j.schedule_id = ${id}::BIGINT)`;
 
+/** unschedule takes a name or an id. Macros with typed parameters, which would tell them apart, need a newer file format. */
+const byId = "(job_id IS NOT NULL OR typeof(job_name) LIKE '%INT%')";
+const givenId = 'coalesce(job_id, TRY_CAST(job_name::VARCHAR AS BIGINT))';
+
 function functionOf(name: string, overloads: readonly Overload[]): string {
   const scalars = overloads.map(({ parameters, call }) => `(${parameters}) AS ${call}`);
   const tables = overloads.map(({ parameters, call }) => `(${parameters}) AS TABLE (SELECT ${call} AS ${name})`);
@@ -46,9 +50,12 @@ const functions = [
       call: `cuckoo_fn_job_schedule(true, job_name::VARCHAR, schedule::VARCHAR, command::VARCHAR, database::VARCHAR, username::VARCHAR, active::BOOLEAN, ${idOfName('job_name')})`,
     },
   ]),
+  // One parameter for the name or the number: a file of the default storage version knows no typed macro parameters.
   functionOf('unschedule', [
-    { parameters: 'job_id BIGINT', call: `cuckoo_fn_job_unschedule(true, NULL, job_id, ${knownId('job_id')})` },
-    { parameters: 'job_name VARCHAR', call: `cuckoo_fn_job_unschedule(false, job_name, NULL, ${idOfName('job_name')})` },
+    {
+      parameters: 'job_name := NULL, job_id := NULL',
+      call: `cuckoo_fn_job_unschedule(${byId}, job_name::VARCHAR, ${givenId}, CASE WHEN ${byId} THEN ${knownId(givenId)} ELSE ${idOfName('job_name')} END)`,
+    },
   ]),
   functionOf('alter_job', [
     {

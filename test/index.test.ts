@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Database, Diagnostic, open, type TimestampTz } from '../src/index.ts';
+
+let folder: string;
+let db: Database;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'cuckoo-library-'));
+  db = await open(join(folder, 'my.duckdb'), { actor: 'host' });
+});
+
+afterEach(async () => {
+  await db.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('the library', () => {
+  test('runs any statement, with parameters by place and by name, and rows as they come', async () => {
+    await db.sql('CREATE TABLE t AS SELECT i, i * 2 AS twice FROM range(5000) r(i)');
+    const rows = [];
+    for await (const [i, twice] of await db.sql('FROM t WHERE i > $1 AND i < $2 ORDER BY i', [10, 13])) rows.push([i, twice]);
+    expect(rows).toEqual([
+      [11n, 22n],
+      [12n, 24n],
+    ]);
+    expect(await (await db.sql('SELECT $name AS name', { name: "o'clock" })).toObjects()).toEqual([{ name: "o'clock" }]);
+    // Leaving the loop early lets go of the query.
+    for await (const row of await db.sql('FROM t')) {
+      expect(row).toHaveLength(2);
+      break;
+    }
+    expect(await (await db.sql('SELECT count(*) AS n FROM t')).toArray()).toEqual([[5000n]]);
+  });
+
+  test('lists, reads, disables, enables and runs jobs, and tells their history', async () => {
+    await db.sql('UPSERT PROCEDURE greet(name VARCHAR) AS BEGIN SELECT $name AS greeted; END');
+    await db.sql("UPSERT SCHEDULE hello ( sched: '0 2 * * *', tz: 'UTC', call: greet, params: { name: 'world' } )");
+    expect(await db.jobs.list()).toMatchObject([
+      { name: 'hello', schedule: '0 2 * * *', enabled: true, status: 'scheduled', lastRun: null },
+    ]);
+    expect((await db.jobs.status('HELLO')).nextRun?.getUTCHours()).toBe(2);
+    await db.jobs.disable('hello');
+    expect(await db.jobs.status('hello')).toMatchObject({ enabled: false, status: 'disabled', nextRun: null });
+    await db.jobs.enable('hello');
+    expect(await db.jobs.run('hello', { name: 'you' })).toMatchObject({
+      schedule: 'hello',
+      state: 'succeeded',
+      result: [{ greeted: 'you' }],
+    });
+    const history = await db.jobs.history('hello');
+    expect(history).toMatchObject([{ state: 'succeeded', trigger: 'manual', attempt: 1, result: [{ greeted: 'you' }] }]);
+    expect(history[0]?.finishedAt).toBeInstanceOf(Date);
+    await expect(db.jobs.status('nobody')).rejects.toMatchObject({ code: 'undefined_object' });
+    await expect(db.jobs.run('nobody')).rejects.toBeInstanceOf(Diagnostic);
+  });
+
+  test('opens and runs what is due when its host says so', async () => {
+    await db.sql('CREATE TABLE beats(nominal TIMESTAMPTZ)');
+    await db.sql("UPSERT SCHEDULE beat ( sched: every 1h, sql: 'INSERT INTO beats VALUES ($scheduled_at)' )");
+    const { nextRun } = await db.jobs.status('beat');
+    const due = nextRun ?? new Date(0);
+    expect(await db.tick(new Date(due.getTime() - 1))).toMatchObject({ opened: 0 });
+    expect(await db.tick(due)).toMatchObject({ opened: 1, finished: [{ schedule: 'beat', state: 'succeeded' }] });
+    const [row] = await (await db.sql('FROM beats')).toArray();
+    expect((row?.[0] as TimestampTz).toDate()).toEqual(due);
+  });
+
+  test('answers one kind of error, with its place', async () => {
+    const text = "UPSERT SCHEDULE a ( sched: '99 * * * *', sql: 'SELECT 1' )";
+    const error = await db.sql(text).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(Diagnostic);
+    const { span, code } = error as Diagnostic;
+    expect([code, text.slice(span?.start, span?.end)]).toEqual(['invalid_cadence', '99']);
+    expect(JSON.parse(JSON.stringify(error))).toMatchObject({ code: 'invalid_cadence', sqlstate: '22023', span });
+  });
+
+  test('has sessions of their own, and closes with all of them', async () => {
+    await using session = await db.session();
+    await session.execute('BEGIN');
+    await session.execute("UPSERT SCHEDULE a ( sql: 'SELECT 1' )");
+    expect(await db.jobs.list()).toEqual([]);
+    await session.execute('COMMIT');
+    expect(await db.jobs.list()).toHaveLength(1);
+    await db.close();
+    await db.close();
+    await expect(db.sql('SELECT 1')).rejects.toMatchObject({ code: 'closed' });
+  });
+});
