@@ -7,8 +7,7 @@ import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { Value } from '../../parser/ast.ts';
 import { factsOf, parametersOf } from '../../parser/facts.ts';
-import { type Horizon, horizonOf, type NamedDay } from '../../scheduler/cadence/calendar.ts';
-import { dayNumber, packedDate, yearOf } from '../../scheduler/cadence/civil.ts';
+import { horizonOf, type NamedDay } from '../../scheduler/cadence/calendar.ts';
 import { countryHolidays } from '../../scheduler/cadence/country.ts';
 import { parseIcs } from '../../scheduler/cadence/ics.ts';
 import type { Warning } from '../result.ts';
@@ -123,7 +122,7 @@ export async function readIcs(value: Value, context: SourceContext): Promise<Nam
   const path = resolve(written);
   const content = await readText(path, written, value, context.connection);
   try {
-    const days = parseIcs(content, { zone: context.defaultZone, horizon: wholeYears(context.now) });
+    const days = parseIcs(content, { zone: context.defaultZone, horizon: horizonOf(context.now) });
     if (days.length === 0) context.warnings.push({ message: `ics: ${written} has no event in these years`, hint: 'is it the right file?' });
     return days;
   } catch (error) {
@@ -183,16 +182,10 @@ async function openFiles(connection: Connection): Promise<string[]> {
 export async function readCountry(value: Value, { now }: SourceContext): Promise<NamedDay[]> {
   const code = textOf(value, 'country');
   try {
-    return await countryHolidays(code, wholeYears(now));
+    return await countryHolidays(code, horizonOf(now));
   } catch (error) {
     return inside(value, () => {
       throw error;
     });
   }
-}
-
-/** From New Year's Day to New Year's Eve: applied twice in one year, a calendar is the same calendar. */
-function wholeYears(now: Instant): Horizon {
-  const { from, to } = horizonOf(now);
-  return { from: dayNumber(yearOf(packedDate(from)), 1, 1), to: dayNumber(yearOf(packedDate(to)), 12, 31) };
 }

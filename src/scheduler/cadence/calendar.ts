@@ -3,7 +3,7 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
-import { civilDayOf, dayNumber, formatDay, monthLength, weekdayOf } from './civil.ts';
+import { civilDayOf, dayNumber, formatDay, monthLength, packedDate, weekdayOf, yearOf } from './civil.ts';
 
 /** Days since 1970-01-01, as the zone's calendar counts them. */
 export type CivilDay = number;
@@ -58,9 +58,10 @@ export interface Horizon {
   readonly to: CivilDay;
 }
 
+/** Whole years, so that a calendar that is read twice in one year is the same calendar. */
 export function horizonOf(now: Instant): Horizon {
-  const today = civilDayOf(now);
-  return { from: today - 2 * 366, to: today + 12 * 366 };
+  const year = yearOf(packedDate(civilDayOf(now)));
+  return { from: dayNumber(year - 2, 1, 1), to: dayNumber(year + 12, 12, 31) };
 }
 
 export interface NamedDay {
