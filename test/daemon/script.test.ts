@@ -61,7 +61,7 @@ DROP SCHEDULE heartbeat;
 `;
     const ended = await bench.run(['sentence.duckdb'], script);
     expect(ended).toMatchObject({ code: 0, stderr: '' });
-    expect(ended.stdout).toMatch(/^heartbeat: created; next run .* \(in \ds\); every 5 seconds/m);
+    expect(ended.stdout).toMatch(/^heartbeat: created; next run .* \((?:in \ds|now)\); every 5 seconds/m);
     expect(ended.stdout).toMatch(/^heartbeat: unchanged; next run/m);
     expect(ended.stdout).toMatch(/^name,outcome,/m);
   });
@@ -122,7 +122,7 @@ describe('a mistake', () => {
   ])('in %j is at %s', async (script, place) => {
     const ended = await bench.run([':memory:'], script);
     expect(ended.stderr).toContain(place);
-    expect(ended.stderr).toContain('hint:');
+    expect(ended.stderr).not.toContain('internal');
     expect(ended.code).toBe(1);
   });
 
