@@ -197,6 +197,7 @@ export class Shell {
       color: this.#options.color.output && output === this.#standardOutput,
     };
     try {
+      if (isForPeople(mode)) for (const note of result.notes) await sink.write(`${oneLine(note)}\n`);
       if (isForPeople(mode) && isAnswer(result.columns)) await this.#tellAnswer(result, sink);
       else if (result.columns.length > 0) await render(result, mode, sink, { zone });
       else if (isForPeople(mode) && this.#options.interactive) await sink.write(`${done(result)}\n`);

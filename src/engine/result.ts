@@ -33,6 +33,8 @@ interface ResultDetails {
   /** Rows that the statement wrote; undefined where it is not one that writes. */
   readonly rowsChanged?: number | undefined;
   readonly warnings?: readonly Warning[] | undefined;
+  /** Said beside the rows, such as a cadence in words; no reason to worry. */
+  readonly notes?: readonly string[] | undefined;
 }
 
 interface CursorDetails {
@@ -55,6 +57,7 @@ export class Result implements AsyncIterable<Row>, AsyncDisposable {
   readonly columns: readonly Column[];
   readonly rowsChanged: number | undefined;
   readonly warnings: readonly Warning[];
+  readonly notes: readonly string[];
   readonly #source: ChunkSource;
   #state: 'unread' | 'reading' | 'closed' = 'unread';
 
@@ -63,6 +66,7 @@ export class Result implements AsyncIterable<Row>, AsyncDisposable {
     this.columns = details.columns;
     this.rowsChanged = details.rowsChanged;
     this.warnings = details.warnings ?? [];
+    this.notes = details.notes ?? [];
     this.#source = source;
   }
 

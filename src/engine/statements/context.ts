@@ -50,10 +50,11 @@ export interface Answer {
   readonly columns: readonly Column[];
   readonly rows: readonly (readonly Value[])[];
   readonly warnings?: readonly Warning[];
+  readonly notes?: readonly string[];
 }
 
-export function answer({ tag, columns, rows, warnings = [] }: Answer): Result {
-  return Result.fromRows({ tag, columns, rows, warnings });
+export function answer(details: Answer): Result {
+  return Result.fromRows(details);
 }
 
 /** What a definition statement answers for each object it touched. */

@@ -200,11 +200,11 @@ const mostFires = 10_000;
 export async function explainSchedule(statement: ExplainScheduleStatement, context: StatementContext): Promise<Result> {
   const stored = await findSchedule(statement.name, context);
   const timing = await context.catalogue.timing(stored.schedule);
-  const warnings: Warning[] = [{ message: inWords(stored.schedule, timing) }];
+  const warnings: Warning[] = [];
   if (!stored.enabled)
     warnings.push({ message: `${stored.name} is disabled: these fires would be its next`, hint: `ENABLE SCHEDULE ${stored.name};` });
   const rows = timing === undefined ? [] : fires(timing, Math.max(context.now, stored.effectiveFrom), fireCount(statement.next));
-  return answer({ tag: 'EXPLAIN', columns: explainColumns, rows, warnings });
+  return answer({ tag: 'EXPLAIN', columns: explainColumns, rows, warnings, notes: [inWords(stored.schedule, timing)] });
 }
 
 export async function explainCron(statement: ExplainCronStatement, context: StatementContext): Promise<Result> {
@@ -227,7 +227,7 @@ export async function explainCron(statement: ExplainCronStatement, context: Stat
     tag: 'EXPLAIN',
     columns: explainColumns,
     rows: fires(timing, context.now, fireCount(statement.next)),
-    warnings: [{ message: describe([cadence], zone) }],
+    notes: [describe([cadence], zone)],
   });
 }
 

@@ -280,7 +280,7 @@ describe('EXPLAIN', () => {
     db.clock.set('2027-03-26T12:00:00Z');
     await db.run("UPSERT SCHEDULE a ( sched: '30 2 * * *', tz: 'Europe/Berlin', sql: 'SELECT 1' )");
     const result = await db.result('EXPLAIN SCHEDULE a NEXT 3');
-    expect(result.warnings[0]?.message).toBe('at 02:30 every day (Europe/Berlin)');
+    expect(result.notes[0]).toBe('at 02:30 every day (Europe/Berlin)');
     expect(JSON.parse(JSON.stringify(await result.toObjects()))).toEqual([
       { scheduled_at: '2027-03-27T01:30:00Z', local_time: '2027-03-27 02:30:00 +01:00 CET', utc: '2027-03-27T01:30:00Z', note: '' },
       {
