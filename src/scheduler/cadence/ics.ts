@@ -31,13 +31,12 @@ interface Event {
 
 /** Throws a Diagnostic that names the line. */
 export function parseIcs(text: string, options: { readonly zone: string; readonly horizon: Horizon }): NamedDay[] {
-  const properties = propertiesOf(text);
-  const first = properties.find((property) => property.value !== '' || property.name !== '');
-  if (first?.name !== 'BEGIN' || first.value.toUpperCase() !== 'VCALENDAR') {
+  if (!/^\uFEFF?\s*BEGIN:VCALENDAR\s/i.test(text)) {
     throw new Diagnostic('invalid_value', 'this is not an iCalendar text: it does not begin with BEGIN:VCALENDAR', {
       hint: 'an .ics file is what calendar programs export',
     });
   }
+  const properties = propertiesOf(text);
   const events = eventsOf(properties, options.zone);
   const replaced = new Set(events.filter((event) => event.replaces !== undefined).map((event) => `${event.uid} ${event.replaces}`));
   const days: NamedDay[] = [];

@@ -171,7 +171,8 @@ export function validateZone(name: string): string {
   if (trimmed !== trimmed.toLowerCase() && trimmed !== trimmed.toUpperCase()) return trimmed;
   return trimmed
     .toLowerCase()
-    .replace(/(^|[/_-])(?!of_|es_|au_)([a-z])/g, (_whole, edge: string, letter: string) => edge + letter.toUpperCase());
+    .replace(/(^|[/_-])(?!of_|es_|au_)([a-z])/g, (_whole, edge: string, letter: string) => edge + letter.toUpperCase())
+    .replace(/^[A-Z][a-z]\//, (country) => country.toUpperCase());
 }
 
 function resolvedZone(name: string): string | undefined {
