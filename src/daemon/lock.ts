@@ -1,0 +1,266 @@
+// Who holds a file. DuckDB's own lock decides; whoever has it binds a socket beside the file, so that others can ask who that is
+// (and later talk to it). The socket also guards where DuckDB's lock does not: the system drops that one when anything in the
+// holder's process closes another descriptor of the file. So whoever got the lock and still finds a socket that answers goes away
+// at once. A file with a process id in it could not do this: ids mean nothing across containers that share a folder, and two that
+// replace a stale one take each other's place. A socket that nobody listens on is stale for certain.
+
+import { createHash, randomBytes } from 'node:crypto';
+import { chmodSync, linkSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Diagnostic } from '../core/diagnostic.ts';
+import { type Clock, systemClock } from '../scheduler/clock.ts';
+
+/** The first line that a socket says to everybody. */
+export interface Holder {
+  readonly protocol: 1;
+  readonly pid: number;
+  readonly kind: 'shell' | 'daemon' | 'library';
+  /** When it took the file, in ISO form. */
+  readonly since: string;
+}
+
+export interface Claim {
+  /** Safe to call twice. */
+  release(): Promise<void>;
+}
+
+export interface ClaimOptions {
+  readonly kind?: Holder['kind'];
+  readonly clock?: Clock;
+  /** Called with each connection after it has been told who holds the file; without it the connection is closed. */
+  readonly onConnection?: (socket: Socket) => void;
+}
+
+const protocol = 1;
+
+/** A socket's path may have about 104 bytes, by the system; a longer one is cut off silently by some. */
+const longestSocketPath = 100;
+
+/** How long one waits for a holder that has accepted the connection to say who it is. */
+const answerWithinMs = 1000;
+
+const longestAnswer = 10_000;
+
+/**
+ * To be called when DuckDB holds the file and before anything is written. Fails with `file_locked` if another process still
+ * answers for the file: then DuckDB's lock has been lost there, and the caller closes at once.
+ */
+export async function claimFile(realPath: string, options: ClaimOptions = {}): Promise<Claim> {
+  const clock = options.clock ?? systemClock;
+  const holder: Holder = { protocol, pid: process.pid, kind: options.kind ?? 'shell', since: new Date(clock.now()).toISOString() };
+  const addresses = addressesOf(realPath);
+  for (const address of addresses) mustBeSilent(realPath, await ask(address, clock));
+  let refused: unknown;
+  for (const address of addresses) {
+    try {
+      return await bind(realPath, address, { holder, clock, onConnection: options.onConnection });
+    } catch (error) {
+      if (error instanceof Diagnostic) throw error;
+      refused = error;
+    }
+  }
+  throw new Diagnostic('io_error', `No socket can be made for "${realPath}", neither beside it nor in ${ownFolder()}: ${String(refused)}`, {
+    hint: 'Cuckoo needs one to tell other processes that the file is in use: make one of the two folders writable.',
+    cause: refused,
+  });
+}
+
+/** Who answers for the file, if anybody does. */
+export async function whoHolds(realPath: string, clock: Clock = systemClock): Promise<Partial<Holder> | undefined> {
+  for (const address of addressesOf(realPath)) {
+    const holder = await ask(address, clock);
+    if (holder !== undefined) return holder;
+  }
+  return undefined;
+}
+
+/** The error of the second process, with what the first one says about itself. */
+export function heldBy(realPath: string, holder: Partial<Holder>): Diagnostic {
+  const who = holder.kind === undefined ? 'another process' : `a Cuckoo ${holder.kind}`;
+  const pid = holder.pid === undefined ? '' : ` (process ${holder.pid})`;
+  const since = holder.since === undefined ? '' : ` since ${holder.since}`;
+  return new Diagnostic('file_locked', `"${realPath}" is held by ${who}${pid}${since}.`, {
+    hint: 'One process writes a file at a time: send the statements to it, or end it.',
+  });
+}
+
+function mustBeSilent(realPath: string, holder: Partial<Holder> | undefined): void {
+  if (holder !== undefined) throw heldBy(realPath, holder);
+}
+
+/** Beside the file; and, where that is too long or the file system has no sockets, in a folder of this user's own. */
+function addressesOf(realPath: string): string[] {
+  const beside = `${realPath}.cuckoo`;
+  const own = join(ownFolder(), `${createHash('sha256').update(realPath).digest('hex').slice(0, 32)}.sock`);
+  return Buffer.byteLength(beside) > longestSocketPath ? [own] : [beside, own];
+}
+
+function ownFolder(): string {
+  return join(tmpdir(), `cuckoo-${userInfo().uid}`);
+}
+
+/** Others could otherwise put a socket of theirs in our place. */
+function makeOwnFolder(): void {
+  const folder = ownFolder();
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const stats = lstatSync(folder);
+  if (!stats.isDirectory() || stats.uid !== userInfo().uid) {
+    throw new Diagnostic('forbidden', `"${folder}" belongs to somebody else.`, {
+      hint: 'Remove it, or set TMPDIR to a folder of your own.',
+    });
+  }
+  chmodSync(folder, 0o700);
+}
+
+interface Binding {
+  readonly holder: Holder;
+  readonly clock: Clock;
+  readonly onConnection: ClaimOptions['onConnection'];
+}
+
+async function bind(realPath: string, address: string, { holder, clock, onConnection }: Binding): Promise<Claim> {
+  const folder = dirname(address);
+  if (folder === ownFolder()) makeOwnFolder();
+  const there = lstatSync(address, { throwIfNoEntry: false });
+  if (there !== undefined && !there.isSocket()) throw new Error(`"${address}" is not ours, so it stays`);
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    // Whoever only wanted to know whether we live may be gone before the answer.
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => sockets.delete(socket));
+    socket.write(`${JSON.stringify(holder)}\n`);
+    if (onConnection === undefined) socket.end();
+    else onConnection(socket);
+  });
+  // The system removes the path that a socket was bound to when it is closed, whoever's it is by then: so it is bound to a name
+  // that nobody else uses, and then put in its place.
+  const draft = join(folder, `.${randomBytes(4).toString('hex')}`);
+  await listen(server, draft);
+  try {
+    chmodSync(draft, 0o600);
+    await putInPlace(draft, address, (holderOfAddress) => mustBeSilent(realPath, holderOfAddress), clock);
+  } catch (error) {
+    server.close();
+    throw error;
+  }
+  // A socket alone keeps no process alive.
+  server.unref();
+  const identity = identityOf(address);
+  let released: Promise<void> | undefined;
+  return {
+    release() {
+      released ??= new Promise((resolve) => {
+        if (identityOf(address) === identity) rmSync(address, { force: true });
+        for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      });
+      return released;
+    },
+  };
+}
+
+/**
+ * A link is made only where nothing is, so of two that come at once one finds the other. A stale socket is removed first: taken
+ * aside, and put back if it is not the one that was silent a moment ago (it is then another's new one; the two calls in between
+ * take microseconds, and DuckDB's lock stands in front of all this).
+ */
+async function putInPlace(
+  draft: string,
+  address: string,
+  judge: (holder: Partial<Holder> | undefined) => void,
+  clock: Clock,
+): Promise<void> {
+  while (!linkTo(draft, address)) {
+    const found = identityOf(address);
+    judge(await ask(address, clock));
+    if (found === undefined || found !== identityOf(address)) continue;
+    const aside = `${draft}.old`;
+    if (!moved(address, aside)) continue;
+    if (identityOf(aside) !== found) linkTo(aside, address);
+    rmSync(aside, { force: true });
+  }
+  rmSync(draft, { force: true });
+}
+
+/** false: somebody else has removed it already. */
+function moved(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** false: something is there already. */
+function linkTo(draft: string, address: string): boolean {
+  try {
+    linkSync(draft, address);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'EEXIST') return false;
+    // A file system without links; what lies there did not answer a moment ago.
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP') throw error;
+    renameSync(draft, address);
+  }
+  return true;
+}
+
+function listen(server: Server, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(address, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/**
+ * undefined: nobody is there. Whoever lets us in and says nothing in time is alive all the same; whoever hangs up without a word
+ * has just ended.
+ */
+function ask(address: string, clock: Clock): Promise<Partial<Holder> | undefined> {
+  return new Promise((resolve) => {
+    let text = '';
+    let accepted = false;
+    const socket = connect(address);
+    const answer = (isAlive: boolean) => {
+      timer.cancel();
+      socket.destroy();
+      resolve(isAlive ? readHolder(text) : undefined);
+    };
+    const timer = clock.after(answerWithinMs, () => answer(accepted));
+    socket.on('connect', () => {
+      accepted = true;
+    });
+    socket.on('data', (data) => {
+      text += data.toString('utf8');
+      if (text.includes('\n') || text.length > longestAnswer) answer(true);
+    });
+    socket.on('error', () => answer(text !== ''));
+    socket.on('close', () => answer(text !== ''));
+  });
+}
+
+function readHolder(text: string): Partial<Holder> {
+  try {
+    const fields: unknown = JSON.parse(text.split('\n')[0] ?? '');
+    return typeof fields === 'object' && fields !== null ? fields : {};
+  } catch {
+    return {};
+  }
+}
+
+function identityOf(address: string): string | undefined {
+  const stats = lstatSync(address, { throwIfNoEntry: false });
+  return stats === undefined ? undefined : `${stats.dev}:${stats.ino}`;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+}
