@@ -294,6 +294,8 @@ test('a mistake in a calendar names its place and the mend', async ({ db }) => {
     [`holidays: [{ name: 'x' }]`, { code: 'missing_key', at: `{ name: 'x' }` }],
     [`holidays: [{ day: '2027-01-01', nam: 'x' }]`, { code: 'unknown_key', at: 'nam' }],
     [`holiday: ['2027-01-01']`, { code: 'unknown_key', at: 'holiday', hint: "did you mean 'holidays'?" }],
+    [`ics: ''`, { code: 'invalid_value', at: `''`, message: "'ics' is empty" }],
+    [`country: ' '`, { code: 'invalid_value', at: `' '`, message: "'country' is empty" }],
     ['holidays: [xmas]', { code: 'wrong_type', at: 'xmas' }],
   ];
   for (const [definition, expected] of cases) {

@@ -118,7 +118,7 @@ const longestIcsBytes = 10_000_000;
 
 /** The path counts from where the process was started. */
 export async function readIcs(value: Value, context: SourceContext): Promise<NamedDay[]> {
-  const written = textOf(value, 'ics');
+  const written = textNotEmpty(value, 'ics', "name an .ics file: 'closures.ics'");
   const path = resolve(written);
   const content = await readText(path, written, value, context.connection);
   try {
@@ -180,7 +180,7 @@ async function openFiles(connection: Connection): Promise<string[]> {
 
 /** `JP`, `DE-BY`: its public holidays. */
 export async function readCountry(value: Value, { now }: SourceContext): Promise<NamedDay[]> {
-  const code = textOf(value, 'country');
+  const code = textNotEmpty(value, 'country', "name a country: 'JP', 'DE-BY'");
   try {
     return await countryHolidays(code, horizonOf(now));
   } catch (error) {
@@ -188,4 +188,10 @@ export async function readCountry(value: Value, { now }: SourceContext): Promise
       throw error;
     });
   }
+}
+
+function textNotEmpty(value: Value, field: string, hint: string): string {
+  const text = textOf(value, field);
+  if (text.trim() === '') throw new Diagnostic('invalid_value', `'${field}' is empty`, { span: value.span, hint });
+  return text;
 }
