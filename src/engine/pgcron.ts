@@ -20,6 +20,7 @@ export type JobRequest =
       readonly jobName: string | null;
       readonly schedule: JobSchedule;
       readonly command: string;
+      /** Of a new job; a known one keeps what it has, as in pg_cron. */
       readonly active: boolean;
     }
   | { readonly kind: 'unschedule'; readonly jobId: number }
@@ -85,7 +86,12 @@ export class JobQueue {
     const jobId = made ?? known ?? this.#nextScheduleId();
     const isNew = made === undefined && known === null;
     if (key !== undefined) this.#made.set(key, jobId);
-    this.requests.push({ kind: 'schedule', jobId, isNew, jobName, schedule, command: given.command, active: given.active ?? true });
+    const request = { kind: 'schedule', jobId, isNew, jobName, schedule, command: given.command, active: given.active ?? true } as const;
+    // Rows of one statement often name one job: the last one holds.
+    const earlier = this.requests.findLastIndex((other) => other.jobId === jobId);
+    const before = this.requests[earlier];
+    if (before?.kind === 'schedule') this.requests[earlier] = { ...request, isNew: before.isNew, active: before.active };
+    else this.requests.push(request);
     return jobId;
   }
 

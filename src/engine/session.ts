@@ -6,14 +6,15 @@ import type { ListStatement, PassThroughStatement, Statement } from '../parser/a
 import { parse } from '../parser/parse.ts';
 import type { Engine } from './engine.ts';
 import { guard } from './guard.ts';
+import { jobStatementOf } from './jobStatement.ts';
 import { Result, type Warning } from './result.ts';
 import { alterCalendar, defineCalendar, describeCalendar, dropCalendars, showCreateCalendar } from './statements/calendar.ts';
 import { answer, type StatementContext, text as textColumn } from './statements/context.ts';
+import { runJobStatement } from './statements/job.ts';
 import { listQuery } from './statements/list.ts';
 import { alterPipeline, definePipeline, explainPipeline } from './statements/pipeline.ts';
 import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCreateQueue } from './statements/queue.ts';
 import { alterProcedure, call, defineProcedure, describeRoutine, dropRoutines, findRoutine } from './statements/routine.ts';
-import { jobStatementOf, runJobStatement } from './statements/job.ts';
 import { describeRun, runSchedules } from './statements/run.ts';
 import {
   alterSchedule,

@@ -100,7 +100,7 @@ async function attempt(
 
 async function perform(connection: Connection, sql: Sql, job: SqlRun): Promise<StatementsResult> {
   const catalogue = new Catalogue(connection, sql);
-  const scope = { connection, catalogue, calls: [] };
+  const scope = { connection, catalogue, sql, calls: [] };
   const bindings = await bindRun(connection, job);
   if (job.procedure !== undefined) return callProcedure(job.procedure, bindings, scope);
   const text = String(job.schedule.target.call);

@@ -5,10 +5,13 @@
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { parametersOf } from '../../parser/facts.ts';
 import { parse } from '../../parser/parse.ts';
+import { deleteJobRunDetails } from '../jobHistory.ts';
+import { jobStatementOf } from '../jobStatement.ts';
 import type { Column } from '../result.ts';
 import { type BodyStatement, type Procedure, runParameters } from '../routine.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { type Connection, Typed } from '../store/duckdb/connection.ts';
+import type { Sql } from '../store/duckdb/sql.ts';
 import type { Value } from '../value.ts';
 
 export interface StatementsResult {
@@ -33,6 +36,7 @@ export const noRun: Bindings = new Map(
 export interface CallScope {
   readonly connection: Connection;
   readonly catalogue: Catalogue;
+  readonly sql: Sql;
   /** Which procedures are being called, outermost first. */
   readonly calls: readonly string[];
 }
@@ -76,6 +80,10 @@ async function runStatement(
         return { ...answer, rowsChanged: answer.rowsChanged.reduce((sum, count) => sum + count, 0) };
       }
     }
+  }
+  const job = jobStatementOf(text);
+  if (job?.kind === 'delete') {
+    return { columns: [], rows: [], rowsChanged: await deleteJobRunDetails(job, used(text, bindings), scope.connection, scope.sql) };
   }
   return scope.connection.table(text, used(text, bindings));
 }

@@ -2,45 +2,18 @@
 // written in them, over the views that people see; the writing is done here, because views cannot be written to.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
-import { type Facts, factsOf } from '../../parser/facts.ts';
-import { type Token, tokenAt } from '../../parser/lexer.ts';
+import { tokenAt } from '../../parser/lexer.ts';
 import { booleanValue, entryOf, nameOf, nowhere, numberValue, objectValue, stringValue, wordValue } from '../../parser/make.ts';
 import { decode } from '../../parser/text.ts';
+import { deleteJobRunDetails } from '../jobHistory.ts';
+import { clause, type JobStatement, partsOf, piecesOf } from '../jobStatement.ts';
 import { type JobChange, JobQueue, type JobQueues, type JobRequest, jobChange } from '../pgcron.ts';
 import { Result, type Warning } from '../result.ts';
-import type { Connection, Parameters } from '../store/duckdb/connection.ts';
+import type { Parameters } from '../store/duckdb/connection.ts';
 import { pgCronSql } from '../store/duckdb/pgcronRelations.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
 import type { StatementContext } from './context.ts';
 import { alterSchedule, defineSchedule, dropSchedules } from './schedule.ts';
-
-export interface JobStatement {
-  readonly kind: 'functions' | 'delete' | 'update';
-  readonly text: string;
-  /** Where the verb begins and where the table's name ends. */
-  readonly verb: number;
-  readonly rest: number;
-}
-
-/** undefined for what is DuckDB's alone. */
-export function jobStatementOf(text: string): JobStatement | undefined {
-  if (!/cron/i.test(text)) return undefined;
-  const facts = factsOf(text);
-  for (const act of facts.acts) {
-    if (act.kind !== 'write' || act.target.at(-2)?.toLowerCase() !== 'cron') continue;
-    const table = act.target.at(-1)?.toLowerCase();
-    const place = { text, verb: act.span.start, rest: act.span.end };
-    if (table === 'job_run_details' && act.verb === 'delete') return { kind: 'delete', ...place };
-    if (table === 'job' && act.verb === 'update') return { kind: 'update', ...place };
-  }
-  return callsJobFunction(facts) ? { kind: 'functions', text, verb: 0, rest: 0 } : undefined;
-}
-
-const functions = ['schedule', 'unschedule', 'alter_job', 'schedule_in_database'];
-
-function callsJobFunction(facts: Facts): boolean {
-  return facts.names.has('cron') && functions.some((name) => facts.functions.has(name));
-}
 
 export interface JobScope {
   readonly context: StatementContext;
@@ -96,7 +69,8 @@ async function wholly<T>(context: StatementContext, work: () => Promise<T>): Pro
 async function carryOut(request: JobRequest, context: StatementContext): Promise<readonly Warning[]> {
   switch (request.kind) {
     case 'schedule':
-      return request.isNew ? create(request, context) : change({ ...request, kind: 'alter' }, context);
+      if (request.isNew) return create(request, context);
+      return change({ kind: 'alter', jobId: request.jobId, schedule: request.schedule, command: request.command }, context);
     case 'unschedule': {
       const name = await nameOfJob(request.jobId, context);
       await dropSchedules({ kind: 'drop', noun: 'schedule', ifExists: false, names: [nameOf(name)], span: nowhere }, context);
@@ -188,27 +162,6 @@ async function deleteDetails(statement: JobStatement, parameters: Parameters | u
   return Result.fromRows({ tag: 'DELETE', columns: [], rows: [], rowsChanged: deleted });
 }
 
-/** Also for bodies, in their run's transaction: pg_cron's own example cleans its history by a job. Answers how many rows went. */
-export async function deleteJobRunDetails(
-  statement: JobStatement,
-  parameters: Parameters | undefined,
-  connection: Connection,
-  { ledger, cron }: Pick<Sql, 'ledger' | 'cron'>,
-): Promise<number> {
-  const { before, alias, rest } = partsOf(statement, 'job_run_details');
-  const [using, where] = [clause(rest, 'USING'), clause(rest, 'WHERE')];
-  const from = `${cron}.cuckoo_job_run AS ${alias}${using === undefined ? '' : `, ${using}`}`;
-  const condition = where === undefined ? '' : ` AND (${where}\n)`;
-  await connection.run(
-    `CREATE OR REPLACE TEMP TABLE cuckoo_deleted_run AS ${before} SELECT DISTINCT ${alias}.run_id FROM ${from} WHERE ${alias}.end_time IS NOT NULL${condition}`,
-    parameters,
-  );
-  const sql = pgCronSql(ledger);
-  const [row] = await connection.all<{ deleted: number }>(sql.countDeleted);
-  for (const each of sql.deleteDetails) await connection.run(each);
-  return row?.deleted ?? 0;
-}
-
 // UPDATE cron.job
 
 interface ChangedJob {
@@ -264,70 +217,4 @@ function assignmentsOf(text: string, statement: JobStatement): Assignment[] {
     assignments.push({ column, expression: piece.slice(equals.end) });
   }
   return assignments;
-}
-
-// The parts of a statement, by its words.
-
-/** The WITH in front, the name under which the table is known, and what follows. */
-function partsOf({ text, verb, rest }: JobStatement, table: string): { before: string; alias: string; rest: string } {
-  const before = text.slice(0, verb);
-  const first = tokenAt(text, 0);
-  const span = { start: verb, end: rest };
-  if (first.start < verb && word(text, first) !== 'WITH') {
-    throw new Diagnostic('unsupported', `${word(text, first)} of a write to cron.${table} is not supported`, {
-      span,
-      hint: 'write it alone',
-    });
-  }
-  if (clause(text.slice(rest), 'RETURNING') !== undefined) {
-    throw new Diagnostic('unsupported', `RETURNING of cron.${table} is not supported`, { span, hint: 'SELECT the rows first' });
-  }
-  let token = tokenAt(text, rest);
-  if (word(text, token) === 'AS') token = tokenAt(text, token.end);
-  const named = (token.kind === 'word' && !clauses.has(word(text, token))) || token.kind === 'quotedName';
-  if (!named) return { before, alias: table, rest: text.slice(rest).replace(/;\s*$/, '') };
-  return { before, alias: text.slice(token.start, token.end), rest: text.slice(token.end).replace(/;\s*$/, '') };
-}
-
-const clauses = new Set(['SET', 'FROM', 'USING', 'WHERE', 'RETURNING']);
-
-/** What stands between a word of the outermost level and the next one. */
-function clause(text: string, keyword: string): string | undefined {
-  let start: number | undefined;
-  let before = '';
-  for (const token of outerTokens(text)) {
-    const found = word(text, token);
-    // `IS DISTINCT FROM` begins no clause.
-    if (clauses.has(found) && !(found === 'FROM' && before === 'DISTINCT')) {
-      if (start !== undefined) return text.slice(start, token.start);
-      if (found === keyword) start = token.end;
-    }
-    before = found;
-  }
-  return start === undefined ? undefined : text.slice(start);
-}
-
-function piecesOf(text: string): string[] {
-  const pieces: string[] = [];
-  let from = 0;
-  for (const token of outerTokens(text)) {
-    if (token.kind !== 'symbol' || text[token.start] !== ',') continue;
-    pieces.push(text.slice(from, token.start));
-    from = token.end;
-  }
-  return [...pieces, text.slice(from)];
-}
-
-function* outerTokens(text: string): Generator<Token> {
-  let depth = 0;
-  for (let token = tokenAt(text, 0); token.kind !== 'end'; token = tokenAt(text, token.end)) {
-    const symbol = token.kind === 'symbol' ? text.slice(token.start, token.end) : '';
-    if (symbol === '(' || symbol === '[' || symbol === '{') depth += 1;
-    else if (symbol === ')' || symbol === ']' || symbol === '}') depth -= 1;
-    else if (depth === 0) yield token;
-  }
-}
-
-function word(text: string, token: Token): string {
-  return token.kind === 'word' ? text.slice(token.start, token.end).toUpperCase() : '';
 }

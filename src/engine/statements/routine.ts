@@ -215,7 +215,7 @@ export async function call(
   const perform = async () => {
     const bindings = await bindArguments(routine, statement.arguments, parameters, context.connection);
     const withRun = new Map([...noRun, ...bindings]);
-    return callProcedure(routine, withRun, { connection: context.connection, catalogue: context.catalogue, calls: [] });
+    return callProcedure(routine, withRun, { connection: context.connection, catalogue: context.catalogue, sql: context.sql, calls: [] });
   };
   const result = routine.atomic ? await context.inTransaction(perform) : await perform();
   const rowsChanged = result.rowsChanged.reduce((sum, count) => sum + count, 0);
