@@ -179,7 +179,7 @@ class Words {
 
   spanFrom(first: number): Span {
     const start = this.tokens[first]?.start ?? 0;
-    return { start, end: this.tokens[Math.max(first, this.at - 1)]?.end ?? start };
+    return { start, end: this.tokens[Math.min(Math.max(first, this.at - 1), this.tokens.length - 1)]?.end ?? start };
   }
 }
 
@@ -211,7 +211,7 @@ function readWords(words: Words, scan: Scan): void {
       if (symbol === '(') depth += 1;
       else if (symbol === ')') {
         depth -= 1;
-        while ((open.at(-1)?.depth ?? -1) >= depth) open.pop();
+        while (open.length > 0 && (open.at(-1)?.depth ?? 0) >= depth) open.pop();
       }
     } else if (isText(token)) {
       const by = open.at(-1)?.by;

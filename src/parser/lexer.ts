@@ -203,7 +203,10 @@ function number(text: string, start: number): Token {
     shape.lastIndex = start;
     if (!shape.test(text)) continue;
     const end = shape.lastIndex;
-    if (!isWordStart(text.charCodeAt(end)) && !isDigit(text.charCodeAt(end))) return { kind, start, end, unterminated: false };
+    const next = text.charCodeAt(end);
+    // For DuckDB the letters of `30m$$` begin a name, and a name goes on with `$`.
+    const goesOn = isWordStart(next) || isDigit(next) || (next === dollar && !isDigit(text.charCodeAt(end - 1)));
+    if (!goesOn) return { kind, start, end, unterminated: false };
   }
   return { kind: 'malformedNumber', start, end: wordEnd(text, start + 1), unterminated: false };
 }

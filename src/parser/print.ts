@@ -204,7 +204,7 @@ function value(given: Value, shape: Shape, indent: string): string {
     case 'word':
       return isWord(given.text) ? given.text : quoted(given.text, "'");
     case 'phrase':
-      return takesPhrase(shape) && isPhrase(given.text) ? given.text : quoted(given.text, "'");
+      return takesPhrase(shape) && isPhrase(given.text, shape) ? given.text : quoted(given.text, "'");
     case 'list': {
       const of = itemShape(shape);
       return list(
@@ -306,23 +306,32 @@ function isWord(text: string): boolean {
 }
 
 /** Reads back as this very phrase: tokens one blank apart at most, brackets in pairs, nothing that ends it early. */
-function isPhrase(text: string): boolean {
+function isPhrase(text: string, shape: Shape): boolean {
   let depth = 0;
   let count = 0;
   let end = 0;
+  let afterWord = false;
   for (let token = tokenAt(text, 0); token.kind !== 'end'; token = tokenAt(text, token.end)) {
     const gap = text.slice(end, token.start);
     if (token.unterminated || (gap !== '' && (gap !== ' ' || count === 0))) return false;
     const symbol = token.kind === 'symbol' ? text.slice(token.start, token.end) : '';
-    if (symbol === ';' || symbol === ':') return false;
+    if (symbol === ';' || (symbol === ':' && afterWord)) return false;
     if (depth === 0 && (symbol === ',' || symbol === ')' || symbol === ']' || symbol === '}')) return false;
     if (symbol === '(' || symbol === '[' || symbol === '{') depth += 1;
     if (symbol === ')' || symbol === ']' || symbol === '}') depth -= 1;
     count += 1;
     end = token.end;
+    afterWord = token.kind === 'word';
     if (count === 2 && symbol === '(') return false;
   }
   const begins = tokenAt(text, 0);
   const opens = begins.kind === 'symbol' && /^[[{]/.test(text);
-  return count > 1 && depth === 0 && end === text.length && !opens && !isBareCron(text) && !isSpace(text.charCodeAt(0));
+  return (
+    count > 1 &&
+    depth === 0 &&
+    end === text.length &&
+    !opens &&
+    (shape.kind === 'phrase' || !isBareCron(text)) &&
+    !isSpace(text.charCodeAt(0))
+  );
 }

@@ -361,7 +361,7 @@ function readPhrase(cursor: Cursor, shape: Shape): Value {
   const first = cursor.token;
   if (first.unterminated || first.kind === 'end') throw cursor.expected(['a value'], describeShape(shape));
   if (endsPhrase(cursor, cursor.after) || (first.kind === 'word' && cursor.isSymbol('(', cursor.after))) {
-    if (first.kind !== 'malformedNumber') return readValue(cursor, { kind: 'any' }, 0);
+    return readValue(cursor, { kind: 'any' }, 0);
   }
   const offsets: [number, number][] = [];
   const pieces: string[] = [];
@@ -371,7 +371,9 @@ function readPhrase(cursor: Cursor, shape: Shape): Value {
   for (let { token } = cursor; depth > 0 || !endsPhrase(cursor, token); token = cursor.token) {
     if (token.unterminated) throw cursor.expected(['a phrase']);
     if (token.kind === 'end' || cursor.isSymbol(';')) break;
-    if (last !== undefined && token.kind === 'word' && cursor.isSymbol(':', cursor.after)) throw missingComma(cursor, token);
+    if (token.kind === 'word' && cursor.isSymbol(':', cursor.after)) {
+      throw last === undefined ? cursor.expected(['a value'], describeShape(shape)) : missingComma(cursor, token);
+    }
     if (cursor.isSymbol('(') || cursor.isSymbol('[') || cursor.isSymbol('{')) depth += 1;
     if (cursor.isSymbol(')') || cursor.isSymbol(']') || cursor.isSymbol('}')) depth -= 1;
     if (last !== undefined && last.end < token.start) {
