@@ -38,7 +38,7 @@ async function serve(commandLine: CommandLine, config: Config): Promise<ExitCode
   const file = commandLine.file ?? config.file;
   const interactive = commandLine.inputs.length === 0 && stdin.isTTY;
   const color = commandLine.color && config.color;
-  if (interactive) stdout.write(greeting(file, commandLine.readOnly));
+  if (interactive) (stdout.isTTY ? stdout : stderr).write(greeting(file, commandLine.readOnly));
   const [{ openEngine }, { Output }, { Shell }, { claimFile }, { systemClock }] = await Promise.all([
     import('../engine/engine.ts'),
     import('./output.ts'),

@@ -17,6 +17,7 @@ export class Output {
   readonly #stream: Writable;
   readonly #name: string;
   #error: Error | undefined;
+  #told = false;
 
   constructor(stream: Writable, name: string) {
     this.#stream = stream;
@@ -49,8 +50,9 @@ export class Output {
     this.#check();
   }
 
-  /** Resolves when everything has been handed to the system. */
+  /** Resolves when everything has been handed to the system. An error that a write has met already is not met again. */
   async flush(): Promise<void> {
+    if (this.#told) return;
     this.#check();
     await new Promise<void>((resolve) => {
       this.#stream.write('', () => resolve());
@@ -59,15 +61,20 @@ export class Output {
   }
 
   async end(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#stream.once('close', resolve);
-      this.#stream.end();
-    });
-    this.#check();
+    const told = this.#told;
+    // A stream that has failed is closed already, and says so only once.
+    if (!this.#stream.closed) {
+      await new Promise<void>((resolve) => {
+        this.#stream.once('close', resolve);
+        this.#stream.end();
+      });
+    }
+    if (!told) this.#check();
   }
 
   #check(): void {
     if (this.#error === undefined) return;
+    this.#told = true;
     const { code } = this.#error as NodeJS.ErrnoException;
     if (code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED') throw new OutputClosed();
     throw new Diagnostic(code === 'ENOSPC' ? 'disk_full' : 'io_error', `cannot write to ${this.#name}: ${this.#error.message}`, {

@@ -5,6 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+const bin = join(import.meta.dirname, '../../bin/cuckoo.cjs');
+
 export interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -26,13 +28,14 @@ export class Bench {
   }
 
   start(words: readonly string[], environment: Readonly<Record<string, string>> = {}): Running {
-    const { PATH } = process.env;
-    const child = spawn(process.execPath, [join(import.meta.dirname, '../../bin/cuckoo.cjs'), ...words], {
-      cwd: this.folder,
-      env: { PATH, TZ: 'UTC', HOME: this.folder, ...environment },
-    });
-    this.#children.add(child);
-    return new Running(child);
+    return this.#spawn(process.execPath, [bin, ...words], environment);
+  }
+
+  /** A line for /bin/sh in which `"$CUCKOO"` is the command. */
+  async runShell(line: string): Promise<Ended> {
+    const running = this.#spawn('/bin/sh', ['-c', line.replaceAll('"$CUCKOO"', '"$NODE" "$BIN"')], { NODE: process.execPath, BIN: bin });
+    running.child.stdin.end();
+    return running.ended;
   }
 
   /** Runs to the end, with `input` on standard input; without one there is none. */
@@ -41,6 +44,13 @@ export class Bench {
     running.child.stdin.on('error', () => {});
     running.child.stdin.end(input);
     return running.ended;
+  }
+
+  #spawn(command: string, words: readonly string[], environment: Readonly<Record<string, string>>): Running {
+    const { PATH } = process.env;
+    const child = spawn(command, [...words], { cwd: this.folder, env: { PATH, TZ: 'UTC', HOME: this.folder, ...environment } });
+    this.#children.add(child);
+    return new Running(child);
   }
 
   clean(): void {

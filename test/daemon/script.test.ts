@@ -63,7 +63,7 @@ DROP SCHEDULE heartbeat;
     expect(ended).toMatchObject({ code: 0, stderr: '' });
     expect(ended.stdout).toMatch(/^heartbeat: created; next run .* \((?:in \ds|now)\); every 5 seconds/m);
     expect(ended.stdout).toMatch(/^heartbeat: unchanged; next run/m);
-    expect(ended.stdout).toMatch(/^name,outcome,/m);
+    expect(ended.stdout).toMatch(/^name,outcome.*\nheartbeat,dropped/m);
   });
 
   it('nothing where there is nothing', async () => {
@@ -258,6 +258,20 @@ describe('the other end', () => {
     running.child.stdout.destroy();
     const ended = await running.ended;
     expect(ended).toMatchObject({ code: 141, stderr: '' });
+  });
+
+  it('that is full is told once', async () => {
+    const { code, stderr } = await bench.runShell(`"$CUCKOO" :memory: --format csv -c 'FROM range(100000)' > /dev/full`);
+    expect(code).toBe(1);
+    expect(stderr.match(/no space left/g)).toHaveLength(1);
+    expect(stderr).toContain('disk_full');
+  });
+
+  it('that is a full file fails the statement and not what follows', async () => {
+    const script = '.mode csv\n.output /dev/full\nSELECT range AS x FROM range(100000);\n';
+    const ended = await bench.run([':memory:'], script);
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain('cannot write to /dev/full');
   });
 
   it('that reads slowly slows the query down and costs no memory', async () => {

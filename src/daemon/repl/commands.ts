@@ -302,10 +302,10 @@ function schemaStatement(argument: string): string {
 
 function jobsStatement(argument: string): string {
   const where = argument === '' ? '' : ` WHERE name ILIKE ${pattern(argument)}`;
-  return `SELECT name, status, sched, timezone, next_run, last_run, last_state FROM cron.schedules${where} ORDER BY name`;
+  return `SELECT name, status, sched, next_run, last_state FROM cron.schedules${where} ORDER BY name`;
 }
 
 function lastRunsStatement(name: string): string {
-  return `SELECT run_id, scheduled_at, state, duration_ms, coalesce(error_message, reason) AS reason FROM cron.runs
+  return `SELECT scheduled_at, state, coalesce(error_message, reason) AS reason, duration_ms, run_id FROM cron.runs
 WHERE lower(schedule) = lower(${quoteText(name)}) ORDER BY scheduled_at DESC, run_id DESC LIMIT 5`;
 }
