@@ -1,9 +1,35 @@
 // The command as scripts use it: real processes, real files.
 
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { PassThrough, Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { invalidUtf8 } from '../../src/daemon/script.ts';
+import { Output } from '../../src/daemon/output.ts';
+import { invalidUtf8, runStream } from '../../src/daemon/script.ts';
+import { type Outcome, Shell } from '../../src/daemon/shell.ts';
+import { openEngine } from '../../src/engine/engine.ts';
+import { systemClock } from '../../src/scheduler/clock.ts';
 import { Bench } from './bin.ts';
+
+/** The same shell in this process: a process of its own costs more than what most tests ask. */
+async function runHere(script: string): Promise<{ outcome: Outcome; errors: string }> {
+  const engine = await openEngine(':memory:');
+  const session = await engine.session({ actor: 'test', admin: true });
+  const errors = new PassThrough();
+  const shell = new Shell({
+    engine,
+    session,
+    output: new Output(new PassThrough().resume(), 'standard output'),
+    errors,
+    clock: systemClock,
+    mode: 'csv',
+    color: { output: false, errors: false },
+    interactive: false,
+  });
+  const outcome = await runStream(shell, Readable.from([Buffer.from(script)]), '<stdin>');
+  await session.close();
+  await engine.close();
+  return { outcome, errors: String(errors.read() ?? '') };
+}
 
 let bench: Bench;
 beforeAll(() => {
@@ -120,10 +146,10 @@ describe('a mistake', () => {
     ['UPSERT PROCEDURE p() AS BEGIN SELECT 1;', '<stdin>:1:25'],
     ['.read nowhere.sql', '<stdin>:1:1'],
   ])('in %j is at %s', async (script, place) => {
-    const ended = await bench.run([':memory:'], script);
-    expect(ended.stderr).toContain(place);
-    expect(ended.stderr).not.toContain('internal');
-    expect(ended.code).toBe(1);
+    const { outcome, errors } = await runHere(script);
+    expect(outcome).toBe('failed');
+    expect(errors).toContain(place);
+    expect(errors).not.toContain('internal');
   });
 
   it('in -c says so, and which of them it is where there are several', async () => {
