@@ -241,7 +241,7 @@ export class Shell {
 }
 
 function cancelled(): Diagnostic {
-  return new Diagnostic('cancelled', 'cancelled');
+  return new Diagnostic('cancelled', 'The statement was cancelled.');
 }
 
 /** Modes whose reader is a person: an answer may be a sentence there. */

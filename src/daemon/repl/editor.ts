@@ -617,6 +617,8 @@ const verticalKeys: ReadonlySet<string> = new Set(['up', 'down']);
 
 function commandName(key: Key): string {
   if (key.sequence === '\x1f') return 'C-_';
+  // Node flags a lone Escape as Alt with nothing.
+  if (key.name === 'escape') return 'escape';
   const name = key.name ?? (key.meta ? key.sequence.slice(1) : key.sequence);
   return `${key.ctrl ? 'C-' : ''}${key.meta ? 'M-' : ''}${key.shift && name === 'tab' ? 'S-' : ''}${name}`;
 }

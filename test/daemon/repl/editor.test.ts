@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Completion, Editor, type EditorOptions, type Entered } from '../../../src/daemon/repl/editor.ts';
 import { openHistory } from '../../../src/daemon/repl/history.ts';
@@ -379,6 +380,18 @@ describe('completion', () => {
     expect(bench.screen.text).toBe('> ab');
     await bench.type(';', enter);
     expect(await bench.answer()).toMatchObject({ text: 'ab;' });
+  });
+
+  it('takes everything back by Escape', async () => {
+    const { screen } = start();
+    bench.completion = { start: 0, end: 1, candidates: ['ab', 'ac'] };
+    await bench.type('a', '\t', '\t');
+    expect(screen.text.split('\n')[0]).toBe('> ab');
+    const painted = once(screen, 'written');
+    await bench.type('\x1b');
+    // Node waits half a second before it believes that no sequence follows.
+    await painted;
+    expect(screen.text).toBe('> a');
   });
 
   it('forgets an answer that comes after another key', async () => {
