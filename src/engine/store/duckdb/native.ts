@@ -17,6 +17,7 @@ import {
   type DuckDBConnection,
   DuckDBDataChunk,
   DuckDBInstance,
+  DuckDBMaterializedResult,
   type DuckDBPreparedStatement,
   type DuckDBResult,
   DuckDBScalarFunction,
@@ -457,6 +458,8 @@ interface Operation {
   cancelled: boolean;
   /** The client is at work on what the caller asked for; otherwise an interrupt would hit somebody else's rows. */
   interruptible: boolean;
+  /** So that after an error DuckDB must be asked where the transaction stands. */
+  mayEndTransaction: boolean;
   over: boolean;
 }
 
@@ -547,14 +550,14 @@ export class NativeConnection {
   run(sql: string, options: { readonly leaves?: 'none' | 'open'; readonly signal?: AbortSignal } = {}): Promise<number> {
     return this.#turn(sql, options.signal, async (operation) => {
       await this.#setAside(operation);
-      const where = mayEndTransaction.test(sql) ? 'anywhere' : 'inside';
+      operation.mayEndTransaction = mayEndTransaction.test(sql);
       try {
         const result = await this.#answer(operation, () => this.#client.run(sql));
         if (options.leaves !== undefined) this.#transaction = options.leaves;
-        else if (where === 'anywhere') this.#transaction = await this.#askTransaction();
+        else if (operation.mayEndTransaction) this.#transaction = await this.#askTransaction();
         return result.returnType === ResultReturnType.CHANGED_ROWS ? result.rowsChanged : 0;
       } catch (error) {
-        throw await this.#failure(error, sql, where);
+        throw await this.#failure(error, sql, operation);
       }
     });
   }
@@ -569,7 +572,7 @@ export class NativeConnection {
       try {
         await appendColumns(this.#client, table, columns);
       } catch (error) {
-        throw await this.#failure(error, undefined, 'inside');
+        throw await this.#failure(error, undefined, operation);
       }
     });
   }
@@ -617,7 +620,7 @@ export class NativeConnection {
     mustHoldNoNul(sql);
     this.#mustBeOpen();
     if (signal?.aborted === true) throw cancelled();
-    const operation: Operation = { cancelled: false, interruptible: false, over: false };
+    const operation: Operation = { cancelled: false, interruptible: false, mayEndTransaction: false, over: false };
     if (this.#operation === undefined) this.#operation = operation;
     else await this.#wait(operation, signal);
     const abort = () => void this.#cancel(operation);
@@ -680,23 +683,13 @@ export class NativeConnection {
 
   async #query(sql: string, parameters: NativeParameters | undefined, operation: Operation, whole: boolean): Promise<StreamCursor> {
     await this.#setAside(operation);
-    let statement: DuckDBPreparedStatement | undefined;
-    let where: 'inside' | 'anywhere' = 'inside';
+    const volatileCalls = this.#volatileCalls();
+    const atOnce = parameters === undefined && answersAtOnce.test(sql);
     try {
       if (/checkpoint/i.test(sql)) await this.#mustHaveCurrentDatabase();
-      statement = await this.#prepare(sql, operation);
-      if (statement === undefined) {
-        where = 'anywhere';
-        statement = await this.#prepareLast(sql, operation);
-      }
-      const { statementType } = statement;
-      if (statementType === StatementType.TRANSACTION || statementType === StatementType.EXPLAIN) where = 'anywhere';
-      if (statementType === StatementType.DETACH) this.#mustNotDetachMain(sql);
-      bind(statement, parameters);
-      const prepared = statement;
-      const volatileCalls = this.#volatileCalls();
-      const result = await this.#answer(operation, () => (whole ? prepared.run() : prepared.stream()));
-      const cursor = new StreamCursor(this, result, { statementType, sql, parameters, volatileCalls });
+      const result = atOnce ? await this.#runAtOnce(sql, operation) : await this.#execute(sql, parameters, operation, whole);
+      const { statementType } = result;
+      const cursor = new StreamCursor(this, result, { sql, parameters, volatileCalls });
       if (statementType === StatementType.TRANSACTION) {
         // BEGIN fails inside a transaction, COMMIT and ROLLBACK outside: what succeeds always changes the state.
         this.#transaction = this.#transaction === 'none' ? 'open' : 'none';
@@ -707,9 +700,26 @@ export class NativeConnection {
       }
       return cursor;
     } catch (error) {
-      throw await this.#failure(error, sql, where);
+      throw await this.#failure(error, sql, operation);
+    }
+  }
+
+  /** One call of the client instead of two: a quarter of the time of a small statement. */
+  #runAtOnce(sql: string, operation: Operation): Promise<DuckDBResult> {
+    operation.mayEndTransaction = mayEndTransaction.test(sql);
+    return this.#answer(operation, () => this.#client.run(sql));
+  }
+
+  async #execute(sql: string, parameters: NativeParameters | undefined, operation: Operation, whole: boolean): Promise<DuckDBResult> {
+    const statement = (await this.#prepare(sql, operation)) ?? (await this.#prepareLast(sql, operation));
+    try {
+      const { statementType } = statement;
+      if (statementType === StatementType.TRANSACTION || statementType === StatementType.EXPLAIN) operation.mayEndTransaction = true;
+      if (statementType === StatementType.DETACH) this.#mustNotDetachMain(sql);
+      bind(statement, parameters);
+      return await this.#answer(operation, () => (whole ? statement.run() : statement.stream()));
     } finally {
-      statement?.destroySync();
+      statement.destroySync();
     }
   }
 
@@ -725,6 +735,7 @@ export class NativeConnection {
   }
 
   async #prepareLast(sql: string, operation: Operation): Promise<DuckDBPreparedStatement> {
+    operation.mayEndTransaction = true;
     const statements = await this.#answer(operation, () => this.#client.extractStatements(sql));
     for (let index = 0; index < statements.count - 1; index += 1) {
       const statement = await this.#answer(operation, () => statements.prepare(index));
@@ -775,7 +786,7 @@ export class NativeConnection {
       const cancelledItself = operation.cancelled && operation.interruptible;
       operation.interruptible = false;
       const reason = cancelledItself ? cancelled() : error instanceof UnknownReason ? await this.#findReason(cursor, operation) : error;
-      cursor.end(await this.#failure(reason, cursor.sql, 'inside'));
+      cursor.end(await this.#failure(reason, cursor.sql, operation));
     }
   }
 
@@ -821,12 +832,12 @@ export class NativeConnection {
   }
 
   /** Makes the Diagnostic, and finds out what the error has done to the transaction: DuckDB is asked, no list of errors is kept. */
-  async #failure(error: unknown, sql: string | undefined, where: 'inside' | 'anywhere'): Promise<Diagnostic> {
+  async #failure(error: unknown, sql: string | undefined, { mayEndTransaction }: Operation): Promise<Diagnostic> {
     const diagnostic = duckdbDiagnostic(error, sql);
     if (diagnostic.code === 'fatal') {
       this.#parts.failed();
       if (this.#transaction === 'open') this.#transaction = 'aborted';
-    } else if (where === 'anywhere') {
+    } else if (mayEndTransaction) {
       this.#transaction = await this.#askTransaction();
     } else if (this.#transaction === 'open' && (await this.#isAborted())) {
       this.#transaction = 'aborted';
@@ -924,6 +935,13 @@ async function appendColumns(
   appender.closeSync();
 }
 
+/**
+ * Statements that answer with a count or nothing, without parameters, and surely one. (Rows that they RETURN are all computed before
+ * they answer.) Whatever is not recognized takes the longer way.
+ */
+const answersAtOnce =
+  /^\s*(?:insert|update|delete|merge|truncate|create|alter|drop|begin|start|commit|end|rollback|abort|set|reset|comment)\b[^;?$]*;?\s*$/i;
+
 /** Words without which a text can neither begin nor end a transaction. */
 const mayEndTransaction = /\b(?:begin|start|commit|end|rollback|abort|import|analy[sz]e)\b/i;
 
@@ -955,7 +973,6 @@ function mustHoldNoNul(sql: string): void {
 class UnknownReason extends Error {}
 
 interface CursorParts {
-  readonly statementType: StatementType;
   readonly sql: string;
   readonly parameters: NativeParameters | undefined;
   /** How many there were before the statement. */
@@ -977,16 +994,17 @@ class StreamCursor implements NativeCursor {
   readonly #aside: NativeChunk[] = [];
   readonly #readers: { give(chunk: NativeChunk | undefined): void; refuse(error: Diagnostic): void }[] = [];
   #columns: readonly NativeColumn[] | undefined;
+  #computedRead = 0;
   #ended: boolean;
   #failure: Diagnostic | undefined;
 
-  constructor(connection: NativeConnection, result: DuckDBResult, { statementType, sql, parameters, volatileCalls }: CursorParts) {
+  constructor(connection: NativeConnection, result: DuckDBResult, { sql, parameters, volatileCalls }: CursorParts) {
     this.#connection = connection;
     this.#result = result;
     this.sql = sql;
     this.parameters = parameters;
     this.volatileCalls = volatileCalls;
-    this.statementType = StatementType[statementType] ?? 'INVALID';
+    this.statementType = StatementType[result.statementType] ?? 'INVALID';
     this.returnType = returnTypeOf(result);
     this.rowsChanged = this.returnType === 'changed' ? result.rowsChanged : 0;
     this.#ended = this.returnType !== 'rows';
@@ -1047,11 +1065,19 @@ class StreamCursor implements NativeCursor {
   }
 
   async #fetch(): Promise<NativeChunk | undefined> {
+    if (this.#result instanceof DuckDBMaterializedResult) return this.#nextComputed(this.#result);
     const chunk = await this.#result.fetchChunk();
     if (chunk !== null && chunk.rowCount > 0) return chunk;
     // The client ends a stream that has failed like one that is done; only the result knows.
     if (this.streaming && this.#result.returnType === ResultReturnType.INVALID) throw new UnknownReason();
     return undefined;
+  }
+
+  /** Rows that are there already need no thread. */
+  #nextComputed(result: DuckDBMaterializedResult): NativeChunk | undefined {
+    if (this.#computedRead >= result.chunkCount) return undefined;
+    this.#computedRead += 1;
+    return result.getChunk(this.#computedRead - 1);
   }
 
   /** Nothing more will come; readers that wait hear why. */
