@@ -134,6 +134,21 @@ describe('a pipeline', () => {
     expect(await db.rows("LIST PIPELINES WHERE definition LIKE '%SELECT 3%'")).toHaveLength(1);
   });
 
+  test('its lineage names tables, not the results that its steps hand on', async ({ db }) => {
+    await shop(db);
+    await db.run(`UPSERT PIPELINE p ( steps: [
+      { name: a, query: 'SELECT id FROM product', as: Found },
+      { name: b, sql: 'DELETE FROM cart WHERE 1 IN (SELECT id FROM found)' },
+    ] )`);
+    const lineage = "SELECT table_name, access FROM cron.lineage WHERE object = 'p' ORDER BY ALL";
+    expect(await db.rows(lineage)).toEqual([
+      { table_name: 'cart', access: 'writes' },
+      { table_name: 'product', access: 'reads' },
+    ]);
+    await db.run('DROP PIPELINE p');
+    expect(await db.rows(lineage)).toEqual([]);
+  });
+
   test('its relations show what it is, without its secrets', async ({ db }) => {
     await shop(db);
     await db.run(restock, "ALTER PIPELINE restock SET ( params: { floor: 5, key: env('SECRET') }, timeout: 90m, description: 'refill' )");
