@@ -54,7 +54,7 @@ const failure = async (work: Promise<unknown>): Promise<Diagnostic> => {
 const slow = 'SELECT count(*) FROM range(3000000000) t(i) WHERE i * i % 7 = 3';
 
 /** Rows that fill the buffer which DuckDB computes ahead (a megabyte), so that later ones are computed when they are read. */
-const wide = 'repeat(i::VARCHAR, 300)';
+const wide = 'repeat(i::VARCHAR, 20)';
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 afterEach(async () => {
