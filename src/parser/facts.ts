@@ -4,7 +4,6 @@
 
 import type { Span } from '../core/diagnostic.ts';
 import { type Token, tokenAt } from './lexer.ts';
-import { split } from './split.ts';
 import { decode } from './text.ts';
 
 export interface Facts {
@@ -72,8 +71,7 @@ export interface ParameterUse {
 
 export function factsOf(text: string): Facts {
   const scan: Scan = { acts: [], files: [], names: new Set(), functions: new Set(), parameters: [] };
-  for (const { start, end } of split(text).statements) {
-    const tokens = tokensOf(text, start, end);
+  for (const tokens of statementsOf(text)) {
     const words = new Words(text, tokens);
     readWords(words, scan);
     readAct(words, scan);
@@ -98,10 +96,19 @@ interface Scan {
   readonly parameters: ParameterUse[];
 }
 
-function tokensOf(text: string, start: number, end: number): Token[] {
-  const tokens: Token[] = [];
-  for (let token = tokenAt(text, start); token.kind !== 'end' && token.start < end; token = tokenAt(text, token.end)) tokens.push(token);
-  return tokens;
+/** The tokens of each statement: in DuckDB's own SQL every `;` among the tokens ends one. */
+function statementsOf(text: string): Token[][] {
+  const statements: Token[][] = [];
+  let tokens: Token[] = [];
+  for (let token = tokenAt(text, 0); token.kind !== 'end'; token = tokenAt(text, token.end)) {
+    if (token.kind !== 'symbol' || text[token.start] !== ';') tokens.push(token);
+    else if (tokens.length > 0) {
+      statements.push(tokens);
+      tokens = [];
+    }
+  }
+  if (tokens.length > 0) statements.push(tokens);
+  return statements;
 }
 
 function parameterUse(text: string, token: Token): ParameterUse {
@@ -232,7 +239,7 @@ function addBareFile(words: Words, index: number, scan: Scan): void {
 /** The FROM or JOIN in whose list of names the token stands, looking back over a few names and commas. */
 function relationKeyword(words: Words, index: number): string | undefined {
   if (words.symbol(index - 1) !== ',' && words.keyword(index - 1) !== 'FROM' && words.keyword(index - 1) !== 'JOIN') return undefined;
-  for (let at = index - 1; at >= Math.max(0, index - 100); at--) {
+  for (let at = index - 1; at >= Math.max(0, index - 30); at--) {
     const keyword = words.keyword(at);
     if (keyword === 'FROM' || keyword === 'JOIN') return keyword.toLowerCase();
     const token = words.tokens[at];

@@ -12,11 +12,12 @@ import { decode } from './text.ts';
 
 const deepest = 64;
 
-/** `( key: value, .. )`, the body of every definition. `allowNull`: ALTER, where `null` resets a key. */
+/** `( key: value, .. )`, the body of every definition. */
 export function readDefinition(cursor: Cursor, place: Place): ObjectValue {
   return readEntries(cursor, place, '(', ')', 0);
 }
 
+/** `{ key: value, .. }` */
 export function readObject(cursor: Cursor, place: Place): ObjectValue {
   return readEntries(cursor, place, '{', '}', 0);
 }
@@ -72,6 +73,10 @@ function readEntry(cursor: Cursor, place: Place, closing: string, open: Token, d
   }
   const shape = known?.shape ?? { kind: 'any' };
   const value = readValue(cursor, shape, depth + 1);
+  if (value.kind === 'number' && cursor.is('word') && !cursor.isSymbol(':', cursor.after)) {
+    const text = `${value.text} ${cursor.raw()}`;
+    throw cursor.expected(["','", `'${closing}'`], text.length > 40 ? undefined : `several words stand in quotes: '${text}'`);
+  }
   checkShape(cursor, value, shape, known?.field ?? key.text);
   return { key, field: known?.field ?? key.text, value, span: { start: key.span.start, end: value.span.end } };
 }

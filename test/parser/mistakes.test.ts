@@ -103,6 +103,12 @@ describe('a mistake names its place, the value, what is legal and the mend', () 
                                  ^^ invalid_value: '60' is not a duration
     -> give it a unit: 60s"
   `));
+  test('a duration of several words', () =>
+    expect(mistakes(`UPSERT SCHEDULE x (timeout: 30 seconds)`)).toMatchInlineSnapshot(`
+    "UPSERT SCHEDULE x (timeout: 30 seconds)
+                                   ^^^^^^^ syntax_error: expected ',' or ')', found 'seconds'
+    -> several words stand in quotes: '30 seconds'"
+  `));
   test('an unknown unit of time', () =>
     expect(mistakes(`UPSERT SCHEDULE x (retry_delay: '30 secnds')`)).toMatchInlineSnapshot(`
     "UPSERT SCHEDULE x (retry_delay: '30 secnds')

@@ -15,7 +15,7 @@ import type {
   Statement,
 } from '../ast.ts';
 import { type Cursor, quote, short, spanOf } from '../cursor.ts';
-import { freePlace, legacyPlace, places } from '../keys.ts';
+import { legacyPlace, places } from '../keys.ts';
 import { type Token, trimSpace } from '../lexer.ts';
 import { bodyEnd, split } from '../split.ts';
 import { suggest } from '../suggest.ts';
@@ -216,9 +216,4 @@ function readArgument(cursor: Cursor): CallArgument {
   if (named) cursor.take();
   const expression = cursor.expectSql('an expression', (token) => cursor.isSymbol(',', token));
   return { name, expression, span: cursor.spanFrom(start) };
-}
-
-/** `WITH ( name: value, .. )` of RUN. */
-export function readParametersGiven(cursor: Cursor): ObjectValue {
-  return readDefinition(cursor, freePlace);
 }

@@ -3,8 +3,8 @@
 
 import type { DeadLetterStatement, InstantValue, NumberValue, ObjectValue, RunIdStatement, Statement, StringValue } from '../ast.ts';
 import type { Cursor } from '../cursor.ts';
-import { isString, readCount, readInstant, readString } from '../values.ts';
-import { readParametersGiven } from './procedure.ts';
+import { freePlace } from '../keys.ts';
+import { isString, readCount, readDefinition, readInstant, readString } from '../values.ts';
 
 /** RUN SCHEDULE name [, ..] [WITH ( .. )] [AWAIT] [ALONE] [DRY RUN] and RUN PIPELINE name [WITH ( .. )] [AWAIT] [DRY RUN] */
 export function readRun(cursor: Cursor): Statement {
@@ -15,7 +15,7 @@ export function readRun(cursor: Cursor): Statement {
   const flags = { await: false, alone: false, dryRun: false };
   const options = {
     WITH: () => {
-      given = readParametersGiven(cursor);
+      given = readDefinition(cursor, freePlace);
     },
     AWAIT: () => {
       flags.await = true;
