@@ -87,7 +87,8 @@ function parseWords(trimmed: string, text: string): DurationMs {
     }
     if (match[1] !== undefined) {
       const word = (match[2] ?? '').toLowerCase();
-      const size = words[word] ?? words[word.replace(/s$/, '')];
+      const name = Object.hasOwn(words, word) ? word : word.replace(/s$/, '');
+      const size = Object.hasOwn(words, name) ? words[name] : undefined;
       if (size === undefined) {
         const hint = word.startsWith('month')
           ? 'months differ in length; write days, such as 30d'
