@@ -39,6 +39,7 @@ export const sqlStates = {
   out_of_range: '22003',
   constraint: '23000',
   conflict: '40001',
+  fenced: '40001',
   run_failed: '58000',
   check_failed: '58000',
   out_of_memory: '53200',

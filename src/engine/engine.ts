@@ -5,7 +5,7 @@ import { Diagnostic } from '../core/diagnostic.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
 import { type Clock, systemClock } from '../scheduler/clock.ts';
 import { Admission } from './admission.ts';
-import { functionMacros, registerFunctions } from './functions.ts';
+import { registerFunctions } from './functions.ts';
 import { unknownJob } from './jobs.ts';
 import { liveMacros, registerLive } from './live.ts';
 import { JobQueues } from './pgcron.ts';
@@ -13,11 +13,11 @@ import { type FinishedRun, Runner } from './runner.ts';
 import { Session, type SessionOptions } from './session.ts';
 import { Catalogue } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
-import { literal } from './store/duckdb/literal.ts';
 import { type NativeDatabase, openNative } from './store/duckdb/native.ts';
 import { type Sql, sqlFor } from './store/duckdb/sql.ts';
 import { type Migration, migrate } from './store/migrate.ts';
 import { TimingCache } from './timingCache.ts';
+import { Turnstile } from './turnstile.ts';
 
 export interface EngineOptions {
   readonly readOnly?: boolean;
@@ -38,12 +38,10 @@ export interface EngineOptions {
 
 /** Engines by real path: a second `open` of a file in this process shares the first one's. */
 const open = new Map<string, { engine: Engine; holders: number }>();
-let door: Promise<unknown> = Promise.resolve();
+const door = new Turnstile();
 
 export function openEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
-  const result = door.then(() => openOne(path, options));
-  door = result.catch(() => undefined);
-  return result;
+  return door.run(() => openOne(path, options));
 }
 
 async function openOne(path: string, options: EngineOptions): Promise<Engine> {
@@ -78,6 +76,8 @@ export class Engine {
   readonly clock: Clock;
   readonly runner: Runner;
   readonly admission: Admission;
+  /** Statements that call cadence functions over tables pass one at a time: several at once keep this thread from its timers. */
+  readonly cadenceGate = new Turnstile();
   /** What sessions ask of pg_cron's functions. */
   readonly jobQueues: JobQueues;
   readonly readOnly: boolean;
@@ -86,6 +86,7 @@ export class Engine {
   /** A read-only file that no Cuckoo has written has none. */
   readonly hasLedger: boolean;
   readonly #claim: { release(): Promise<void> } | undefined;
+  readonly #zone: { text: string };
   #newestScheduleId: number;
   #closing: Promise<void> | undefined;
 
@@ -100,7 +101,8 @@ export class Engine {
     const runner = new Runner({ database, sql, clock, admission, environment: options.environment ?? {} });
     const timings = new TimingCache();
     registerLive(database, runner, timings, clock);
-    registerFunctions(database, timings);
+    const zone = { text: options.zone ?? machineZone() };
+    registerFunctions(database, { timings, clock, zone: () => zone.text });
     const jobQueues = new JobQueues();
     jobQueues.register(database);
     const connection = new Connection(await database.connect());
@@ -112,12 +114,14 @@ export class Engine {
         path: database.path,
         readOnly,
         clock,
-        zone: options.zone ?? machineZone(),
+        zone: zone.text,
         fileId: randomUUID(),
         ...(options.migrations === undefined ? {} : { migrations: options.migrations }),
       });
-      const newest = hasLedger ? await new Catalogue(connection, sql).newestScheduleId() : 0;
-      return new Engine({ database, sql, clock, runner, admission, jobQueues, readOnly, hasLedger, claim, newest });
+      const catalogue = new Catalogue(connection, sql);
+      const newest = hasLedger ? await catalogue.newestScheduleId() : 0;
+      if (hasLedger) zone.text = (await catalogue.settings()).text('timezone');
+      return new Engine({ database, sql, clock, runner, admission, jobQueues, readOnly, hasLedger, claim, newest, zone });
     } finally {
       await connection.close();
     }
@@ -132,6 +136,7 @@ export class Engine {
     hasLedger: boolean;
     claim: { release(): Promise<void> } | undefined;
     newest: number;
+    zone: { text: string };
     admission: Admission;
     jobQueues: JobQueues;
   }) {
@@ -143,14 +148,9 @@ export class Engine {
     this.hasLedger = parts.hasLedger;
     this.#claim = parts.claim;
     this.#newestScheduleId = parts.newest;
+    this.#zone = parts.zone;
     this.admission = parts.admission;
     this.jobQueues = parts.jobQueues;
-  }
-
-  /** What a session puts over the file's own macros: the live columns, and the cron_* functions. */
-  get sessionMacros(): string {
-    const zone = this.hasLedger ? `(SELECT value FROM ${this.sql.cron}.settings WHERE name = 'timezone')` : literal(machineZone());
-    return liveMacros + functionMacros(zone);
   }
 
   /** What whoever opened it should know. */
@@ -164,7 +164,20 @@ export class Engine {
 
   async session(options: SessionOptions): Promise<Session> {
     if (this.#closing !== undefined) throw new Diagnostic('closed', 'the database is closed');
-    return new Session(this, await this.database.connect({ progress: true }), options);
+    const native = await this.database.connect({ progress: true });
+    // The live columns: put over the file's own macros, which answer NULL.
+    if (this.hasLedger) await native.run(liveMacros, { leaves: 'none' });
+    return new Session(this, native, options);
+  }
+
+  /** After a commit that may have changed `cron.timezone`: what the cron_* functions take where no zone is given. */
+  async rereadZone(): Promise<void> {
+    const connection = new Connection(await this.database.connect());
+    try {
+      this.#zone.text = (await new Catalogue(connection, this.sql).settings()).text('timezone');
+    } finally {
+      await connection.close();
+    }
   }
 
   /** RUN SCHEDULE for hosts: `params` replace those of the schedule. */

@@ -1,9 +1,10 @@
 // Cadences as SQL functions, usable over any table: cron_next, cron_prev, cron_next_n, cron_matches, cron_describe,
-// cron_is_valid (LANGUAGE section 8), and what cron.upcoming calls.
+// cron_is_valid (LANGUAGE section 8), and what cron.upcoming calls. They are functions of the whole instance, so views and run
+// bodies know them too.
 //
 // DuckDB hands rows over in chunks of 2,048, and while one is worked on nothing else runs on this thread: so a row must be cheap.
-// Instants travel as whole microseconds (BIGINT), a cadence is parsed once and then found by its text, and a row whose answer
-// lies in the window of the row before it is not computed again. The macros around them give the optional arguments.
+// A cadence is parsed once and then found by its text, a run of equal texts is decoded once, and a row whose answer lies in the
+// window of the row before it is not computed again.
 
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
@@ -17,34 +18,64 @@ import {
   type Timing,
   validateZone,
 } from '../scheduler/cadence/cadence.ts';
-import { BIGINT, BOOLEAN, DuckDBListValue, LIST, type NativeDatabase, type NativeScalar, VARCHAR } from './store/duckdb/native.ts';
+import type { Clock } from '../scheduler/clock.ts';
+import {
+  BIGINT,
+  BOOLEAN,
+  DuckDBListValue,
+  DuckDBTimestampTZValue,
+  type DuckDBValue,
+  type DuckDBVector,
+  LIST,
+  type NativeDatabase,
+  type NativeScalar,
+  TIMESTAMPTZ,
+  VARCHAR,
+} from './store/duckdb/native.ts';
+import { textReader } from './store/duckdb/values.ts';
 import type { TimingCache } from './timingCache.ts';
 
-type Cell = bigint | string | boolean | DuckDBListValue | null;
+type Cell = DuckDBValue;
+type Kind = 'text' | 'number' | 'instant';
 
-export function registerFunctions(database: NativeDatabase, timings: TimingCache): void {
-  const register = (
+/** One argument of the row at hand; an instant in milliseconds, with its microseconds behind the point. */
+type Reader<Of extends Kind> = Of extends 'text' ? () => string : () => number;
+
+export interface FunctionParts {
+  readonly timings: TimingCache;
+  readonly clock: Clock;
+  /** `cron.timezone`, as it is now. */
+  zone(): string;
+}
+
+export function registerFunctions(database: NativeDatabase, { timings, clock, zone: defaultZone }: FunctionParts): void {
+  const register = <const Kinds extends readonly Kind[]>(
     name: string,
-    parameterTypes: NativeScalar['parameterTypes'],
+    kinds: Kinds,
     returnType: NativeScalar['returnType'],
-    answer: (row: readonly Cell[]) => Cell,
+    compute: (...readers: { [At in keyof Kinds]: Reader<Kinds[At]> }) => Cell,
+    options: { readonly volatile?: boolean } = {},
   ): void => {
+    // The compiler cannot see that each reader answers what its kind says.
+    const answer = compute as unknown as (...readers: readonly (() => string | number | null | undefined)[]) => Cell;
     database.registerScalar({
       name,
-      parameterTypes,
+      parameterTypes: kinds.map((kind) => parameterTypes[kind]),
       returnType,
       nulls: 'propagate',
+      ...options,
       call(input, output) {
-        const columns = parameterTypes.map((_, column) => input.getColumnVector(column));
-        const row: Cell[] = new Array(columns.length).fill(null);
-        for (let index = 0; index < input.rowCount; index++) {
+        const cells: (string | number | null)[] = new Array(kinds.length).fill(null);
+        const readers = kinds.map((_, at) => () => cells[at]);
+        const columns = kinds.map((kind, at) => readersOf[kind](input.getColumnVector(at)));
+        for (let row = 0; row < input.rowCount; row++) {
           let isNull = false;
-          for (let column = 0; column < columns.length; column++) {
-            const value = columns[column]?.getItem(index) as Cell | undefined;
-            row[column] = value ?? null;
-            isNull ||= value === null || value === undefined;
+          for (let at = 0; at < columns.length; at++) {
+            const cell = columns[at]?.(row) ?? null;
+            cells[at] = cell;
+            isNull ||= cell === null;
           }
-          output.setItem(index, isNull ? null : answer(row));
+          output.setItem(row, isNull ? null : answer(...readers));
         }
       },
     });
@@ -53,30 +84,34 @@ export function registerFunctions(database: NativeDatabase, timings: TimingCache
   const cadences = new CadenceCache();
   const nextWindow = new Window();
   const previousWindow = new Window();
-  register('cuckoo_fn_next', [VARCHAR, BIGINT, VARCHAR], BIGINT, ([text, after, zone]) =>
-    micros(nextWindow.next(cadences.get(String(text), String(zone)), Math.floor(Number(after) / 1000))),
-  );
-  register('cuckoo_fn_prev', [VARCHAR, BIGINT, VARCHAR], BIGINT, ([text, before, zone]) =>
-    micros(previousWindow.previous(cadences.get(String(text), String(zone)), Math.ceil(Number(before) / 1000))),
-  );
-  register('cuckoo_fn_next_n', [VARCHAR, BIGINT, VARCHAR, BIGINT], LIST(BIGINT), ([text, after, zone, count]) => {
-    if (Number(count) > mostFires || Number(count) < 0) {
-      throw new Diagnostic('too_large', `cron_next_n answers from 0 to ${mostFires} instants, not ${count}`);
+  const nextOf = (text: string, after: number, zone: string): Cell =>
+    timestamp(nextWindow.next(cadences.get(text, zone), Math.floor(after)));
+  const previousOf = (text: string, before: number, zone: string): Cell =>
+    timestamp(previousWindow.previous(cadences.get(text, zone), Math.ceil(before)));
+  for (const [name, compute] of [['cron_next', nextOf] as const, ['cron_prev', previousOf] as const]) {
+    register(name, ['text'], TIMESTAMPTZ, (text) => compute(text(), clock.now(), defaultZone()), { volatile: true });
+    register(name, ['text', 'instant'], TIMESTAMPTZ, (text, at) => compute(text(), at(), defaultZone()), { volatile: true });
+    register(name, ['text', 'instant', 'text'], TIMESTAMPTZ, (text, at, zone) => compute(text(), at(), zone()));
+  }
+  register('cron_next_n', ['text', 'instant', 'text', 'number'], LIST(TIMESTAMPTZ), (text, after, zone, count) => {
+    if (count() > mostFires || count() < 0) {
+      throw new Diagnostic('too_large', `cron_next_n answers from 0 to ${mostFires} instants, not ${count()}`);
     }
-    const timing = cadences.get(String(text), String(zone));
-    return new DuckDBListValue(firesBetween(timing, Math.floor(Number(after) / 1000), Number.POSITIVE_INFINITY, Number(count)));
+    const fires = firesBetween(cadences.get(text(), zone()), Math.floor(after()), Number.POSITIVE_INFINITY, count());
+    return new DuckDBListValue(fires.map(timestamp));
   });
-  register('cuckoo_fn_matches', [VARCHAR, BIGINT, VARCHAR], BOOLEAN, ([text, at, zone]) => {
-    const instant = Number(at) / 1000;
-    return Number.isInteger(instant) && cadences.get(String(text), String(zone)).matchesMs(instant);
+  register('cron_matches', ['text', 'instant', 'text'], BOOLEAN, (text, at, zone) => {
+    return Number.isInteger(at()) && cadences.get(text(), zone()).matchesMs(at());
   });
-  register('cuckoo_fn_describe', [VARCHAR, VARCHAR], VARCHAR, ([text, zone]) => {
-    const known = validateZone(String(zone));
-    return describe([parseCadence(String(text), { zone: known })], known);
-  });
-  register('cuckoo_fn_is_valid', [VARCHAR, VARCHAR], BOOLEAN, ([text, zone]) => {
+  const describeIn = (text: string, zone: string): string => {
+    const known = validateZone(zone);
+    return describe([parseCadence(text, { zone: known })], known);
+  };
+  register('cron_describe', ['text'], VARCHAR, (text) => describeIn(text(), defaultZone()), { volatile: true });
+  register('cron_describe', ['text', 'text'], VARCHAR, (text, zone) => describeIn(text(), zone()));
+  register('cron_is_valid', ['text'], BOOLEAN, (text) => {
     try {
-      parseCadence(String(text), { zone: String(zone) });
+      parseCadence(text(), { zone: defaultZone() });
       return true;
     } catch (error) {
       if (error instanceof Diagnostic) return false;
@@ -84,45 +119,75 @@ export function registerFunctions(database: NativeDatabase, timings: TimingCache
     }
   });
 
-  // cron.upcoming: (cache key, timing, calendar or '', from, until) -> nominal instants in [from, until).
-  register('cuckoo_fn_fires', [VARCHAR, VARCHAR, VARCHAR, BIGINT, BIGINT], LIST(BIGINT), ([key, timing, calendar, from, until]) => {
-    const compiled = compile(timings.get(String(key), String(timing), String(calendar)));
-    const end = Math.ceil(Number(until) / 1000);
-    const fires = firesBetween(compiled, Math.ceil(Number(from) / 1000) - 1, end, mostFires + 1);
+  // cron.upcoming: (cache key, timing, calendar or '', from, until) -> due instants in [from, until).
+  register('cuckoo_fn_fires', ['text', 'text', 'text', 'instant', 'instant'], LIST(TIMESTAMPTZ), (key, timing, calendar, from, until) => {
+    const compiled = compile(timings.get(key(), timing(), calendar()));
+    const fires = firesBetween(compiled, Math.ceil(from()) - 1, Math.ceil(until()), mostFires + 1);
     if (fires.length > mostFires) {
       throw new Diagnostic('too_large', `a schedule fires more than ${mostFires} times in this stretch`, { hint: 'ask for a shorter one' });
     }
-    return new DuckDBListValue(fires);
+    return new DuckDBListValue(fires.map(timestamp));
   });
-  register('cuckoo_fn_local', [BIGINT, VARCHAR], VARCHAR, ([at, zone]) => formatLocal(Number(at) / 1000, String(zone)));
-  register('cuckoo_fn_note', [VARCHAR, VARCHAR, VARCHAR, BIGINT], VARCHAR, ([key, timing, calendar, due]) => {
-    const full = timings.get(String(key), String(timing), String(calendar));
-    return note(full, compile(full).fireAt(Number(due) / 1000));
+  register('cuckoo_fn_local', ['instant', 'text'], VARCHAR, (at, zone) => formatLocal(Math.floor(at()), zone()));
+  register('cuckoo_fn_note', ['text', 'text', 'text', 'instant'], VARCHAR, (key, timing, calendar, due) => {
+    const full = timings.get(key(), timing(), calendar());
+    return note(full, compile(full).fireAt(due()));
   });
-  register('cuckoo_fn_nominal', [VARCHAR, VARCHAR, VARCHAR, BIGINT], BIGINT, ([key, timing, calendar, due]) => {
-    const full = timings.get(String(key), String(timing), String(calendar));
-    return micros(compile(full).fireAt(Number(due) / 1000).nominal);
+  register('cuckoo_fn_nominal', ['text', 'text', 'text', 'instant'], TIMESTAMPTZ, (key, timing, calendar, due) => {
+    const full = timings.get(key(), timing(), calendar());
+    return timestamp(compile(full).fireAt(due()).nominal);
   });
 }
 
 const mostFires = 100_000;
 
-function micros(instant: number): bigint | null {
-  return Number.isFinite(instant) ? BigInt(instant) * 1000n : null;
+const parameterTypes = { text: VARCHAR, number: BIGINT, instant: TIMESTAMPTZ } as const;
+
+const readersOf: Readonly<Record<Kind, (vector: DuckDBVector) => (row: number) => string | number | null>> = {
+  text: textReader,
+  number: (vector) => (row) => {
+    const item = vector.getItem(row);
+    return typeof item === 'bigint' ? Number(item) : null;
+  },
+  // The infinities are no instants: NULL.
+  instant: (vector) => (row) => {
+    const item = vector.getItem(row);
+    if (!(item instanceof DuckDBTimestampTZValue)) return null;
+    const { micros } = item;
+    return micros > farthest || micros < -farthest ? null : Number(micros) / 1000;
+  },
+};
+
+/** Beyond it, microseconds do not fit a double. */
+const farthest = BigInt(Number.MAX_SAFE_INTEGER);
+
+function timestamp(instant: number): DuckDBTimestampTZValue | null {
+  return Number.isFinite(instant) ? new DuckDBTimestampTZValue(BigInt(instant) * 1000n) : null;
 }
 
-/** Due instants after `after` and before `until`, in microseconds. */
-function firesBetween(timing: CompiledTiming, after: Instant, until: Instant, most: number): bigint[] {
-  const fires: bigint[] = [];
-  for (let due = timing.nextMs(after); due < until && fires.length < most; due = timing.nextMs(due)) fires.push(BigInt(due) * 1000n);
+/** Due instants after `after` and before `until`. */
+function firesBetween(timing: CompiledTiming, after: Instant, until: Instant, most: number): Instant[] {
+  const fires: Instant[] = [];
+  for (let due = timing.nextMs(after); due < until && fires.length < most; due = timing.nextMs(due)) fires.push(due);
   return fires;
 }
 
 /** Compiled cadences by zone and text; bounded, because a column may hold a different text in every row. */
 class CadenceCache {
   readonly #zones = new Map<string, Map<string, CompiledTiming>>();
+  #lastText = '';
+  #lastZone = '';
+  #last: CompiledTiming | undefined;
 
   get(text: string, zone: string): CompiledTiming {
+    if (this.#last !== undefined && text === this.#lastText && zone === this.#lastZone) return this.#last;
+    this.#last = this.#find(text, zone);
+    this.#lastText = text;
+    this.#lastZone = zone;
+    return this.#last;
+  }
+
+  #find(text: string, zone: string): CompiledTiming {
     let texts = this.#zones.get(zone);
     if (texts === undefined) {
       validateZone(zone);
@@ -168,24 +233,4 @@ class Window {
     this.#from = timing.previousMs(before);
     return this.#from;
   }
-}
-
-/** `zone` is a SQL expression for the default zone. */
-export function functionMacros(zone: string): string {
-  const us = (instant: string): string => `CASE WHEN isfinite((${instant})::TIMESTAMPTZ) THEN epoch_us((${instant})::TIMESTAMPTZ) END`;
-  const next = (which: string, expression: string, at: string, inZone: string): string =>
-    `make_timestamptz(cuckoo_fn_${which}((${expression})::VARCHAR, ${us(at)}, (${inZone})::VARCHAR))`;
-  const three = (which: string): string => `
-CREATE OR REPLACE TEMP MACRO cron_${which}
-  (expr) AS ${next(which, 'expr', 'now()', zone)},
-  (expr, "after") AS ${next(which, 'expr', '"after"', zone)},
-  (expr, "after", "zone") AS ${next(which, 'expr', '"after"', '"zone"')};`;
-  return `${three('next')}${three('prev')}
-CREATE OR REPLACE TEMP MACRO cron_next_n(expr, "after", "zone", n) AS
-  list_transform(cuckoo_fn_next_n(expr::VARCHAR, ${us('"after"')}, "zone"::VARCHAR, n::BIGINT), lambda us: make_timestamptz(us));
-CREATE OR REPLACE TEMP MACRO cron_matches(expr, ts, "zone") AS cuckoo_fn_matches(expr::VARCHAR, ${us('ts')}, "zone"::VARCHAR);
-CREATE OR REPLACE TEMP MACRO cron_describe
-  (expr) AS cuckoo_fn_describe(expr::VARCHAR, ${zone}), (expr, "zone") AS cuckoo_fn_describe(expr::VARCHAR, "zone"::VARCHAR);
-CREATE OR REPLACE TEMP MACRO cron_is_valid(expr) AS cuckoo_fn_is_valid(expr::VARCHAR, ${zone});
-`;
 }

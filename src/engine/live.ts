@@ -68,7 +68,7 @@ export function registerLive(database: NativeDatabase, runner: Runner, timings: 
   });
 }
 
-/** Put over the file's own macros in each session that mentions `cron`. */
+/** Put over the file's own macros in each session. */
 export const liveMacros = `
 CREATE OR REPLACE TEMP MACRO cuckoo_live() AS true;
 CREATE OR REPLACE TEMP MACRO cuckoo_next_run(cache_key, timing, calendar, effective_from)

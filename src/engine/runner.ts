@@ -22,6 +22,7 @@ import { Connection } from './store/duckdb/connection.ts';
 import { type Closing, Ledger } from './store/duckdb/ledger.ts';
 import type { NativeDatabase } from './store/duckdb/native.ts';
 import type { Sql } from './store/duckdb/sql.ts';
+import { Turnstile } from './turnstile.ts';
 
 export interface RunnerParts {
   readonly database: NativeDatabase;
@@ -67,7 +68,7 @@ export class Runner {
   readonly #parts: RunnerParts;
   readonly #running = new Map<string, RunningRun>();
   #sequence = 0;
-  #ticking: Promise<unknown> = Promise.resolve();
+  readonly #turnstile = new Turnstile();
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
@@ -79,10 +80,7 @@ export class Runner {
 
   /** Opens what is due up to `now` and runs all that is ready. Ticks follow one another. */
   tick(now: Instant, workers?: number): Promise<TickReport> {
-    const work = (): Promise<TickReport> => this.#tick(now, workers);
-    const result = this.#ticking.then(work, work);
-    this.#ticking = result.catch(() => undefined);
-    return result;
+    return this.#turnstile.run(() => this.#tick(now, workers));
   }
 
   async #tick(now: Instant, workers: number | undefined): Promise<TickReport> {

@@ -30,6 +30,7 @@ import { backup, resetSetting, setSetting } from './statements/settings.ts';
 import { Catalogue } from './store/duckdb/catalogue.ts';
 import { Connection, nativeParameters, type Parameters, Typed } from './store/duckdb/connection.ts';
 import type { NativeConnection, NativeCursor, TransactionState } from './store/duckdb/native.ts';
+import { Turnstile } from './turnstile.ts';
 import { toParameter } from './value.ts';
 
 export interface SessionOptions {
@@ -44,10 +45,11 @@ export class Session {
   readonly #connection: Connection;
   readonly #catalogue: Catalogue;
   readonly #options: SessionOptions;
-  #hasMacros = false;
+  /** Set by SET cron.timezone, until the transaction it stands in has ended. */
+  #changedZone = false;
   /** Ends a RUN that executes here. */
   #stop = new AbortController();
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turnstile = new Turnstile();
   #closed = false;
 
   constructor(engine: Engine, native: NativeConnection, options: SessionOptions) {
@@ -76,10 +78,7 @@ export class Session {
 
   /** Runs one statement. Statements of a session follow one another; rows of a result may be read while the next one waits. */
   execute(text: string, parameters?: Parameters): Promise<Result> {
-    const work = (): Promise<Result> => this.#execute(text, parameters);
-    const result = this.#last.then(work, work);
-    this.#last = result.catch(() => undefined);
-    return result;
+    return this.#turnstile.run(() => this.#execute(text, parameters));
   }
 
   /** Ends the statement at work, not the session. */
@@ -111,27 +110,34 @@ export class Session {
         hint: 'write ROLLBACK; and begin again',
       });
     }
-    return this.#ours(statement, text, parameters);
+    const answer = await this.#ours(statement, text, parameters);
+    if ((statement.kind === 'set' || statement.kind === 'reset') && statement.name.text.toLowerCase() === 'timezone')
+      this.#changedZone = true;
+    await this.#heedZone();
+    return answer;
+  }
+
+  /** The cron_* functions take their default zone from memory: it is read again when a transaction that changed it has ended. */
+  async #heedZone(): Promise<void> {
+    if (!this.#changedZone || this.transaction !== 'none') return;
+    this.#changedZone = false;
+    await this.#engine.rereadZone();
   }
 
   // DuckDB's statements
 
   async #passThrough(statement: PassThroughStatement, parameters: Parameters | undefined, warnings: Warning[] = []): Promise<Result> {
     const { text } = statement;
-    const refused = guard(text, {
-      admin: this.#options.admin,
-      mainDatabase: this.#engine.database.catalogue,
-      filePath: this.#engine.path === ':memory:' ? undefined : this.#engine.path,
-    });
-    if (refused !== undefined) throw refused;
-    if (statement.mentionsCron) await this.#ensureMacros();
+    this.#mustNotBreakOthers(text);
     const job = statement.mentionsCron && this.#engine.hasLedger ? jobStatementOf(text) : undefined;
     if (job !== undefined && this.transaction !== 'aborted') {
       const scope = { context: this.#context(), queues: this.#engine.jobQueues, tag: tagOf(statement) };
       return this.#admit(() => runJobStatement(job, parameters, scope));
     }
     const before = this.transaction;
-    const cursor = await this.#admit(() => this.#connection.native.query(text, nativeParameters(parameters)));
+    const alone = statement.mentionsCron && callsCadences.test(text);
+    const cursor = await this.#admit(() => this.#connection.native.query(text, nativeParameters(parameters)), alone);
+    await this.#heedZone();
     const told = [...warnings];
     if (
       before === 'aborted' &&
@@ -144,15 +150,19 @@ export class Session {
         hint: 'nothing of it was kept; run it again from BEGIN',
       });
     }
-    return Result.fromCursor(this.#admitted(cursor), { tag: tagOf(statement), warnings: told });
+    return Result.fromCursor(this.#admitted(cursor, { alone }), { tag: tagOf(statement), warnings: told });
   }
 
   /** One gate stands in front of every native call; rows are computed as they are read, so reading passes it too. */
-  #admit<T>(work: () => Promise<T>): Promise<T> {
-    return this.#engine.admission.run('session', work);
+  #admit<T>(work: () => Promise<T>, alone = false): Promise<T> {
+    const admitted = (): Promise<T> => this.#engine.admission.run('session', work);
+    return alone ? this.#engine.cadenceGate.run(admitted) : admitted();
   }
 
-  #admitted(cursor: NativeCursor, place: (error: Diagnostic) => Diagnostic = (error) => error): NativeCursor {
+  #admitted(
+    cursor: NativeCursor,
+    { alone = false, place = (error) => error }: { alone?: boolean; place?: (error: Diagnostic) => Diagnostic } = {},
+  ): NativeCursor {
     return {
       columns: cursor.columns,
       statementType: cursor.statementType,
@@ -161,24 +171,18 @@ export class Session {
         return cursor.rowsChanged;
       },
       next: () =>
-        this.#admit(() => cursor.next()).catch((error: unknown) => {
+        this.#admit(() => cursor.next(), alone).catch((error: unknown) => {
           throw error instanceof Diagnostic ? place(error) : error;
         }),
       cancel: () => cursor.cancel(),
     };
   }
 
-  /** The live columns and the cron_* functions, put over the file's own macros when this session first mentions them. */
-  async #ensureMacros(): Promise<void> {
-    if (this.#hasMacros || this.transaction === 'aborted' || this.#connection.native.busy) return;
-    await this.#connection.native.run(this.#engine.sessionMacros, { leaves: this.transaction === 'open' ? 'open' : 'none' });
-    // Inside a transaction they go away with its ROLLBACK: then they are put there again.
-    this.#hasMacros = this.transaction === 'none';
-  }
-
   // Our statements
 
   async #ours(statement: Exclude<Statement, PassThroughStatement>, text: string, parameters: Parameters | undefined): Promise<Result> {
+    // Their arguments and conditions are DuckDB's.
+    if (statement.kind === 'call' || statement.kind === 'list' || statement.kind === 'cancelRuns') this.#mustNotBreakOthers(text);
     if (statement.kind === 'call') {
       const stored = this.#engine.hasLedger ? await this.#catalogue.routine(statement.name.text) : undefined;
       if (stored === undefined) return this.#passThrough(foreign(text), parameters);
@@ -190,7 +194,6 @@ export class Session {
     this.#mustHaveLedger(statement);
     this.#mustBeAllowed(statement);
     if (statement.kind === 'list') return this.#list(statement);
-    await this.#ensureMacros();
     // A RUN passes the gate with its runs, not for as long as they take.
     if (statement.kind === 'runSchedule') return this.#dispatch(statement);
     return this.#admit(() => this.#dispatch(statement));
@@ -282,11 +285,10 @@ export class Session {
   }
 
   async #list(statement: ListStatement): Promise<Result> {
-    await this.#ensureMacros();
     const query = listQuery(statement, this.#engine.sql.cron);
     try {
       const cursor = await this.#admit(() => this.#connection.native.query(query.text));
-      return await Result.fromCursor(this.#admitted(cursor, query.place), { tag: 'LIST' });
+      return await Result.fromCursor(this.#admitted(cursor, { place: query.place }), { tag: 'LIST' });
     } catch (error) {
       throw error instanceof Diagnostic ? query.place(error) : error;
     }
@@ -300,6 +302,15 @@ export class Session {
     } catch {
       return false;
     }
+  }
+
+  #mustNotBreakOthers(text: string): void {
+    const refused = guard(text, {
+      admin: this.#options.admin,
+      mainDatabase: this.#engine.database.catalogue,
+      filePath: this.#engine.path === ':memory:' ? undefined : this.#engine.path,
+    });
+    if (refused !== undefined) throw refused;
   }
 
   #mustHaveLedger(statement: Statement): void {
@@ -344,6 +355,9 @@ export class Session {
     };
   }
 }
+
+/** What calls back into this thread for every row of a table. */
+const callsCadences = /\bcron_(?:next|prev|next_n|matches|describe|is_valid)\b|\bcron"?\s*\.\s*"?(?:upcoming|timeline|schedules)\b/i;
 
 /** A statement that began like ours and is DuckDB's after all. */
 function foreign(text: string): PassThroughStatement {

@@ -1,4 +1,9 @@
 import { describe, expect } from 'vitest';
+import { executeSql } from '../../src/engine/executors/sql.ts';
+import { Catalogue } from '../../src/engine/store/duckdb/catalogue.ts';
+import { Connection } from '../../src/engine/store/duckdb/connection.ts';
+import { Ledger } from '../../src/engine/store/duckdb/ledger.ts';
+import { noCounters } from '../../src/scheduler/run.ts';
 import { test } from '../support/database.ts';
 
 describe('RUN SCHEDULE where no scheduler runs', () => {
@@ -68,22 +73,37 @@ describe('a SQL run', () => {
     expect(await db.rows('SELECT status, retry_count FROM cron.schedules')).toEqual([{ status: 'retry_pending', retry_count: 1n }]);
   });
 
-  test('is fenced: closed by somebody else, its effects are rolled back', async ({ db }) => {
-    await db.run('CREATE TABLE t(i INTEGER)', "UPSERT SCHEDULE s ( sched: every 1m, sql: 'INSERT INTO t VALUES (1)' )");
+  test('is fenced: closed by somebody else, its effects are rolled back and nothing is closed twice', async ({ db }) => {
+    await db.run(
+      'CREATE TABLE t(i INTEGER)',
+      "UPSERT SCHEDULE s ( sched: every 1m, queue: low, sql: 'INSERT INTO t VALUES (1)' )",
+      'PAUSE QUEUE low',
+    );
     db.clock.set('2026-11-20T12:01:00Z');
-    const other = await db.engine.database.connect();
-    // Another executor takes the run's row away while ours is at work: exactly one of the two may win.
-    await db.run("ALTER SCHEDULE s SET ( sql: 'INSERT INTO t SELECT 1 FROM range(300000000) a(i) WHERE i % 100000000 = 0' )");
-    const ticking = db.engine.runner.tick(db.clock.now());
-    for (let atWork = false; !atWork; ) {
-      const [open] = await db.rows('SELECT run_id::VARCHAR AS run_id FROM cuckoo_ledger.open_run');
-      atWork = open !== undefined && db.engine.runner.running(String(open['run_id'])) !== undefined;
-    }
-    await other.run('DELETE FROM cuckoo_ledger.open_run');
-    await expect(ticking).rejects.toMatchObject({ message: expect.stringContaining('neither open nor closed') });
-    expect(await db.rows('FROM t')).toEqual([]);
-    expect(await db.rows('LIST RUNS')).toEqual([]);
-    await other.close();
+    await db.engine.runner.tick(db.clock.now());
+    const connections = [new Connection(await db.engine.database.connect()), new Connection(await db.engine.database.connect())] as const;
+    const [run] = await new Ledger(connections[0], db.engine.sql).openRunsOf(1);
+    const stored = await new Catalogue(connections[0], db.engine.sql).schedule('s');
+    const job = {
+      run: run!,
+      schedule: stored!.schedule,
+      procedure: undefined,
+      counters: noCounters,
+      startedAt: db.clock.now(),
+      previousAt: null,
+      timeoutMs: null,
+      resultRows: 100,
+      environment: {},
+      dryRun: false,
+    };
+    const attempts = await Promise.all(
+      connections.map((connection) => executeSql(connection, db.engine.sql, job, db.clock, new AbortController().signal)),
+    );
+    expect(attempts.filter((attempt) => attempt.closed)).toHaveLength(1);
+    expect(attempts.find((attempt) => !attempt.closed)?.outcome).toMatchObject({ state: 'failed', error: { code: 'fenced' } });
+    expect(await db.rows('FROM t')).toHaveLength(1);
+    expect(await db.rows('SELECT state FROM cron.runs')).toEqual([{ state: 'succeeded' }]);
+    for (const connection of connections) await connection.close();
   });
 
   test('ends at its timeout, and nothing of it stays', async ({ db }) => {

@@ -230,5 +230,5 @@ function failed(error: unknown, stopped: 'timed_out' | 'cancelled' | undefined, 
 }
 
 function fenced(run: OpenRun): Diagnostic {
-  return new Diagnostic('conflict', `run ${run.runId} has been closed by somebody else; what this attempt did was rolled back`);
+  return new Diagnostic('fenced', `run ${run.runId} has been closed by somebody else; what this attempt did was rolled back`);
 }

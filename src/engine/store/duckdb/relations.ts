@@ -175,15 +175,15 @@ LEFT JOIN cuckoo_ledger.setting s ON s.name = d.name;
 // Table macros cannot reach a session's TEMP macros, so these call our functions directly: they work where Cuckoo is.
 const tables = `
 CREATE OR REPLACE MACRO cron.upcoming(since, until) AS TABLE
-SELECT schedule, make_timestamptz(cuckoo_fn_nominal(cache_key, timing, calendar, due)) AS scheduled_at,
+SELECT schedule, cuckoo_fn_nominal(cache_key, timing, calendar, due) AS scheduled_at,
   cuckoo_fn_local(due, zone) AS local_time, zone, cuckoo_fn_note(cache_key, timing, calendar, due) AS note
 FROM (
   SELECT schedule, zone, cache_key, timing, calendar, unnest(cuckoo_fn_fires(
-    cache_key, timing, calendar, greatest(epoch_us(since::TIMESTAMPTZ), effective_from_us + 1), epoch_us(until::TIMESTAMPTZ)
+    cache_key, timing, calendar, greatest(since::TIMESTAMPTZ, effective_from + INTERVAL 1 MICROSECOND), until::TIMESTAMPTZ
   )) AS due
   FROM (
     SELECT s.name AS schedule, s.timezone AS zone, s.bound->>'$.timing' AS timing, coalesce(c.bound->>'$.days', '') AS calendar,
-      s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0) AS cache_key, epoch_us(s.effective_from) AS effective_from_us
+      s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0) AS cache_key, s.effective_from
     FROM cuckoo_ledger.schedule s LEFT JOIN cuckoo_ledger.calendar c ON c.name_key = lower(s.calendar)
     WHERE s.enabled AND s.sched IS NOT NULL
   )
@@ -192,7 +192,7 @@ ORDER BY due ASC NULLS LAST, schedule ASC NULLS LAST;
 
 CREATE OR REPLACE MACRO cron.timeline(since, until) AS TABLE
 SELECT * FROM (
-  SELECT r.schedule, r.scheduled_at, cuckoo_fn_local(epoch_us(r.scheduled_at), coalesce(s.timezone, 'UTC')) AS local_time,
+  SELECT r.schedule, r.scheduled_at, cuckoo_fn_local(r.scheduled_at, coalesce(s.timezone, 'UTC')) AS local_time,
     coalesce(s.timezone, 'UTC') AS zone, coalesce(r.reason, '') AS note, r.state, r.run_id, r.duration_ms
   FROM cron.runs r LEFT JOIN cuckoo_ledger.schedule s ON s.name = r.schedule
   WHERE r.scheduled_at >= since::TIMESTAMPTZ AND r.scheduled_at < until::TIMESTAMPTZ

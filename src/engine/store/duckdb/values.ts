@@ -190,6 +190,33 @@ function readText(vector: native.DuckDBVarCharVector, count: number): Value[] {
   return values;
 }
 
+/**
+ * Texts of one chunk, row by row, for functions: a constant, or a run of one text, is decoded once. Equal 16 bytes are the
+ * same text: a short one stands in them whole, a long one by its address, which holds for as long as the chunk.
+ */
+export function textReader(vector: native.DuckDBVector): (row: number) => string | null {
+  const texts = vector as native.DuckDBVarCharVector;
+  const { dataView, validity } = textParts(texts);
+  let last: string | null = null;
+  let lastAt = -1;
+  return (row) => {
+    if (!validity.itemValid(row)) return null;
+    if (lastAt >= 0 && sameSixteen(dataView, row * 16, lastAt)) return last;
+    last = texts.getItem(row);
+    lastAt = row * 16;
+    return last;
+  };
+}
+
+function sameSixteen(view: DataView, a: number, b: number): boolean {
+  return (
+    view.getUint32(a) === view.getUint32(b) &&
+    view.getUint32(a + 4) === view.getUint32(b + 4) &&
+    view.getUint32(a + 8) === view.getUint32(b + 8) &&
+    view.getUint32(a + 12) === view.getUint32(b + 12)
+  );
+}
+
 function readLists(vector: native.DuckDBListVector, item: SqlType, count: number): Value[] {
   const { validity } = listParts(vector);
   const child = vector.childVector;
@@ -370,8 +397,8 @@ interface Validity {
   itemValid(row: number): boolean;
 }
 
-function textParts(vector: native.DuckDBVarCharVector): { readonly dataView: DataView } {
-  return vector as unknown as { readonly dataView: DataView };
+function textParts(vector: native.DuckDBVarCharVector): { readonly dataView: DataView; readonly validity: Validity } {
+  return vector as unknown as { readonly dataView: DataView; readonly validity: Validity };
 }
 
 function listParts(vector: native.DuckDBListVector): { readonly validity: Validity } {
