@@ -1,6 +1,6 @@
 // The interactive shell: prompt, statement, answer, again.
 
-import { type OpenConstruct, split } from '../../parser/split.ts';
+import { type OpenConstruct, Splitter, split } from '../../parser/split.ts';
 import { readPieces } from '../input.ts';
 import type { Outcome, Shell } from '../shell.ts';
 import { Completer, type CompletionSource } from './completion.ts';
@@ -25,6 +25,7 @@ interface ReplOptions {
 export class Repl {
   readonly #options: ReplOptions;
   readonly #reader: Editor | LineReader;
+  readonly #continuations = new Continuations();
   #completion: Promise<unknown> = Promise.resolve();
   /** Ctrl-C on an empty line, so often in a row. */
   #idleInterrupts = 0;
@@ -121,20 +122,32 @@ export class Repl {
     const { shell, color } = this.#options;
     const mark = { none: '', open: '*', aborted: '!' }[shell.session.transaction];
     const first = `cuckoo${mark}> `;
-    const shown = line === 0 ? first : continuation(text, line).padStart(first.length);
+    const shown = line === 0 ? first : `${this.#continuations.mark(text, line)}> `.padStart(first.length);
     return color ? `\x1b[2m${shown}\x1b[0m` : shown;
   }
 }
 
-/** Long texts are pasted, and their lines are not asked one by one what they stand in. */
+/** Long texts are pasted, and nobody asks of each of their lines what it stands in. */
 const longestExplained = 20_000;
 
-function continuation(text: string, line: number): string {
-  if (text.length > longestExplained) return '-> ';
-  let end = -1;
-  for (let count = 0; count < line; count++) end = text.indexOf('\n', end + 1);
-  const open = split(text.slice(0, end + 1)).open;
-  return `${open === undefined ? '-' : openMarks[open.construct]}> `;
+/** What each line of a text stands in; kept for the text asked last, because every line of it is asked at every key. */
+class Continuations {
+  #text = '';
+  #marks: string[] = [];
+
+  mark(text: string, line: number): string {
+    if (text.length > longestExplained) return '-';
+    if (text !== this.#text) {
+      this.#text = text;
+      const splitter = new Splitter();
+      this.#marks = text.split('\n').map((before) => {
+        splitter.push(`${before}\n`);
+        const { open } = splitter;
+        return open === undefined ? '-' : openMarks[open.construct];
+      });
+    }
+    return this.#marks[line - 1] ?? '-';
+  }
 }
 
 /** What the lines above broke off in, said in front of the next one. */

@@ -5,7 +5,7 @@ import { layout } from '../../../src/daemon/repl/layout.ts';
 /** What is coloured, with a letter for how: k keyword, s string, c comment. */
 function coloured(text: string): string[] {
   const letters: Record<string, string> = { '\x1b[1;34m': 'k', '\x1b[32m': 's', '\x1b[2m': 'c' };
-  return highlight(text).map(({ start, end, escape }) => `${letters[escape]}:${text.slice(start, end).trim()}`);
+  return highlight(text).map((style) => `${letters[style.escape]}:${text.slice(style.start, style.end).trim()}`);
 }
 
 describe('colours', () => {
