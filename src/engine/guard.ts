@@ -5,7 +5,7 @@
 //
 // It protects against accidents, not against an admin: a path that is computed (`read_blob('my' || '.duckdb')`) is not seen.
 
-import { readFileSync, type Stats, statSync } from 'node:fs';
+import { readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { Diagnostic, type Span } from '../core/diagnostic.ts';
@@ -24,6 +24,7 @@ import { parse } from '../parser/parse.ts';
 import { split } from '../parser/split.ts';
 import { decode } from '../parser/text.ts';
 import { fatalSettings, ownSettings, sharedFunctions, sharedPragmas, sharedSettings } from './sharedSettings.ts';
+import { heldFiles } from './store/duckdb/heldFiles.ts';
 
 export interface GuardContext {
   /** May change what all sessions share. */
@@ -49,7 +50,7 @@ export function guard(text: string, context: GuardContext): Diagnostic | undefin
  * The same for SQL that runs by itself: bodies, `sql:`, `when`, steps. Beside all that a session may not do, nothing that ends
  * or leaves the run's transaction, and nothing of ours that defines or runs.
  */
-export function guardBody(text: string, file: Omit<GuardContext, 'admin'> = nowhere): Diagnostic | undefined {
+export function guardBody(text: string): Diagnostic | undefined {
   const { statement, diagnostics } = parse(text);
   if (statement === undefined) return diagnostics[0];
   if (statement.kind !== 'passThrough' && statement.kind !== 'call') {
@@ -76,10 +77,11 @@ export function guardBody(text: string, file: Omit<GuardContext, 'admin'> = nowh
       'define schedules in a session; what a run decides, it can write into a table',
     );
   }
-  return guard(text, { ...file, admin: false });
+  return guard(text, anyFile);
 }
 
-const nowhere: Omit<GuardContext, 'admin'> = { mainDatabase: '', filePath: undefined };
+/** A definition is checked without a session: against all files that this process holds. */
+const anyFile: GuardContext = { admin: false, mainDatabase: '', filePath: undefined };
 
 /** Most statements neither begin with one of these words nor hold one of those: they cost a microsecond. */
 function worthALook(text: string): boolean {
@@ -152,8 +154,10 @@ function refuseInBody(act: Act): Diagnostic | undefined {
     case 'write':
       if (!isJobUpdate(act.verb, act.target)) return undefined;
       return forbidden('a run cannot change schedules', act.span, 'disable it in a session: DISABLE SCHEDULE name;');
-    case 'copyTo':
     case 'object':
+      if (act.what !== 'database') return undefined;
+      return forbidden('a run cannot ALTER a database', act.span, 'attached databases are shared: name them in a session');
+    case 'copyTo':
       return undefined;
     default:
       return act satisfies never;
@@ -332,25 +336,25 @@ function insteadOf(relation: string, verb: WriteVerb): string {
 // Files: whoever closes a file descriptor of the open database drops DuckDB's lock on it, and COPY TO writes over it.
 
 function refuseFiles(text: string, facts: Facts, context: GuardContext): Diagnostic | undefined {
-  const { filePath } = context;
-  if (filePath === undefined) return undefined;
-  for (const { path, by, span } of [...facts.files, ...tablesInQuotes(text)]) {
-    // glob() lists names and opens nothing.
-    if (by === 'glob') continue;
-    if (isOpenFile(path, filePath)) {
+  // glob() lists names and opens nothing.
+  const mentions = [...facts.files, ...tablesInQuotes(text)].filter(({ by }) => by !== 'glob');
+  if (mentions.length === 0) return undefined;
+  const open = [...new Set([...(context.filePath === undefined ? [] : [context.filePath]), ...heldFiles()])];
+  for (const { path, by, span } of mentions) {
+    const file = openFile(path, open);
+    // DuckDB knows the files that it has attached, but not by the other name of a hard link.
+    if (file !== undefined && !(by === 'attach' && realPath(path) === realPath(file))) {
       const writes = facts.acts.some((act) => act.kind === 'copyTo' && act.path === path);
       return forbidden(
         writes
-          ? `'${path}' is the open database: this would write over it`
-          : `'${path}' is the open database, which must not be read as a file`,
+          ? `'${path}' is an open database: this would write over it`
+          : `'${path}' is an open database, which must not be read as a file`,
         span,
-        writes
-          ? 'choose another file'
-          : "it is attached already: query its tables, or make a copy with BACKUP TO 'copy.duckdb'; and read that",
+        writes ? 'choose another file' : "query its tables, or make a copy with BACKUP TO 'copy.duckdb'; and read that",
       );
     }
-    const emptied = by === 'copy' && facts.names.has('overwrite') && `${resolve(filePath)}${sep}`.startsWith(`${resolve(path)}${sep}`);
-    if (emptied) return forbidden(`OVERWRITE would empty the folder that holds the open database`, span, 'choose another folder');
+    const emptied = by === 'copy' && facts.names.has('overwrite') && open.some((held) => held.startsWith(`${resolve(path)}${sep}`));
+    if (emptied) return forbidden('OVERWRITE would empty the folder that holds the open database', span, 'choose another folder');
   }
   return undefined;
 }
@@ -388,25 +392,33 @@ function contentOf(file: string): string {
   }
 }
 
-/** Whether the text names the open file where a file is read: planning it would read it. */
-export function opensItself(text: string, filePath: string): boolean {
-  return worthALook(text) && refuseFiles(text, factsOf(text), { admin: true, mainDatabase: '', filePath }) !== undefined;
+/** Whether the text names an open file where a file is read: planning it would read it. */
+export function opensItself(text: string): boolean {
+  return worthALook(text) && refuseFiles(text, factsOf(text), anyFile) !== undefined;
 }
 
-/** Whether a path, or a pattern, names the open file or its write-ahead log, by whatever name. */
-function isOpenFile(path: string, filePath: string): boolean {
+/** The open file that a path, or a pattern, names; also by its write-ahead log. */
+function openFile(path: string, open: readonly string[]): string | undefined {
   const given = path.replace(/^file:(?:\/\/(?:localhost)?(?=\/))?/, '').replace(/^~(?=\/)/, homedir());
-  const wanted = [filePath, `${filePath}.wal`];
-  if (/[*?[]/.test(given)) return wanted.some((file) => globMatches(resolve(given), resolve(file)));
+  const files = open.flatMap((file) => [file, `${file}.wal`]);
+  if (/[*?[]/.test(given)) return files.find((file) => globMatches(resolve(given), resolve(file)));
   const found = stat(given);
   if (found === undefined) {
     // A relative path that leads nowhere from here may be found through file_search_path.
-    return wanted.some((file) => resolve(file) === resolve(given) || (!isAbsolute(given) && basename(file) === basename(given)));
+    return files.find((file) => resolve(file) === resolve(given) || (!isAbsolute(given) && basename(file) === basename(given)));
   }
-  return wanted.some((file) => {
-    const open = stat(file);
-    return open !== undefined && open.ino === found.ino && open.dev === found.dev;
+  return files.find((file) => {
+    const held = stat(file);
+    return held !== undefined && held.ino === found.ino && held.dev === found.dev;
   });
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
 }
 
 function stat(path: string): Stats | undefined {

@@ -35,15 +35,15 @@ export async function lineageOf(
   parameters: readonly LineageParameter[] = [],
 ): Promise<LineageEntry[]> {
   // The file that was opened is the first database, and the guard keeps it attached.
-  const [main] = await connection.all<{ name: string; path: string | null }>(
-    'SELECT database_name AS name, path FROM duckdb_databases() WHERE NOT internal ORDER BY database_oid ASC NULLS LAST LIMIT 1',
+  const [main] = await connection.all<{ name: string }>(
+    'SELECT database_name AS name FROM duckdb_databases() WHERE NOT internal ORDER BY database_oid ASC NULLS LAST LIMIT 1',
   );
   const tables = new Tables(main?.name ?? '');
   for (const statement of statements) {
     const text = withoutParameters(statement, parameters);
     if (text === undefined) continue;
     // Binding opens the files that a statement names, and whoever closes the open database's file drops the lock on it.
-    if (typeof main?.path === 'string' && opensItself(text, main.path)) tables.unknown(text);
+    if (opensItself(text)) tables.unknown(text);
     else await readStatement(text, connection, tables);
   }
   return tables.entries();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GuardContext, guard, guardBody } from '../../src/engine/guard.ts';
+import { test } from '../support/database.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cuckoo-guard-'));
 const file = join(folder, 'nest.duckdb');
@@ -194,7 +195,7 @@ describe('what would break another session does not reach DuckDB', () => {
     const refused = guard(text, context);
     expect(refused?.code).toBe('forbidden');
     expect(refused?.hint).toBeTruthy();
-    expect(guardBody(text, context)?.code).toBe('forbidden');
+    expect(guardBody(text)?.code).toBe('forbidden');
     expect(await execute(text)).toBe('refused');
     expect(await whatOthersSee()).toBe(untouched);
   });
@@ -304,6 +305,15 @@ describe('what a session may do', () => {
     }
   });
 
+  it('attached files are open databases too, and may be attached again by the statement that says so', async () => {
+    await session.run(`ATTACH '${path('second.duckdb')}' AS second`);
+    await session.run('CREATE TABLE second.t (i INTEGER)');
+    expect(guard(`FROM read_blob('${path('second.duckdb')}')`, context)?.code).toBe('forbidden');
+    expect(await execute(`ATTACH IF NOT EXISTS '${path('second.duckdb')}' AS second`)).toBe('done');
+    await session.run('DETACH second');
+    expect(guard(`SELECT size FROM read_blob('${path('second.duckdb')}')`, context)).toBeUndefined();
+  });
+
   it('a database in memory is no file', () => {
     expect(guard("FROM read_blob('*')", { admin: false, mainDatabase: 'memory', filePath: undefined })).toBeUndefined();
   });
@@ -386,5 +396,28 @@ describe('a body holds no more than a run may do', () => {
 
   it('a mistake in one of our statements is that mistake', () => {
     expect(guardBody('UPSERT SCHEDULE')?.code).toBe('syntax_error');
+  });
+});
+
+describe('wherever SQL stands in a statement of ours', () => {
+  test('the open file is not read, and DuckDB keeps its lock', async ({ db }) => {
+    await db.run('UPSERT PROCEDURE take(size BIGINT) AS BEGIN SELECT $size; END');
+    const reads = `(SELECT max(size) FROM read_blob('${db.path}'))`;
+    for (const text of [
+      `SELECT ${reads}`,
+      `CALL take(${reads})`,
+      `LIST SCHEDULES WHERE version = ${reads}`,
+      `UPSERT PROCEDURE bad() AS BEGIN SELECT ${reads}; END`,
+      `UPSERT PROCEDURE bad(size BIGINT DEFAULT ${reads}) AS BEGIN SELECT $size; END`,
+      `UPSERT SCHEDULE bad ( sched: '@daily', sql: $$SELECT ${reads}$$ )`,
+      `UPSERT SCHEDULE bad ( sched: '@daily', sql: 'SELECT 1', when: $$SELECT ${reads} > 0$$ )`,
+      `SELECT cron.schedule('bad', '@daily', $$SELECT ${reads}$$)`,
+    ]) {
+      const mistake = await db.mistake(text);
+      expect([mistake.code, mistake.hint]).toEqual(['forbidden', expect.stringContaining('BACKUP TO')]);
+      if (!text.includes('cron.schedule')) expect(mistake.at).toBe(`'${db.path}'`);
+    }
+    expect(db.engine.database.holdsLock()).not.toBe(false);
+    expect(await db.rows('SELECT name FROM cron.schedules')).toEqual([]);
   });
 });

@@ -2,8 +2,9 @@
 // run's transaction is refused here, with its place, and not at 2 a.m.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
-import type { DefineProcedureStatement, Entry, ObjectValue, Parameter, SqlBody } from '../../parser/ast.ts';
+import type { DefineProcedureStatement, Entry, ObjectValue, Parameter, Sql, SqlBody } from '../../parser/ast.ts';
 import { toOffset } from '../../parser/text.ts';
+import { guardBody } from '../guard.ts';
 import type { Procedure, ProcedureBody, ProcedureParameter } from '../routine.ts';
 import { bindBody } from './body.ts';
 import { Fields, textOf } from './fields.ts';
@@ -60,6 +61,7 @@ async function bindProcedureParameters(parameters: readonly Parameter[], context
       });
     }
     const { default: fallback } = parameter;
+    if (fallback !== undefined) checkDefault(fallback);
     bound.push({
       name: parameter.name.text,
       type: parameter.type.text,
@@ -67,6 +69,13 @@ async function bindProcedureParameters(parameters: readonly Parameter[], context
     });
   }
   return bound;
+}
+
+/** It is evaluated at each call, as SQL that runs by itself. */
+function checkDefault({ text, span }: Sql): void {
+  const before = 'SELECT ';
+  const refused = guardBody(before + text);
+  if (refused !== undefined) throw refused.movedBy((index) => span.start + Math.max(index - before.length, 0));
 }
 
 function bindProcedureBody(statement: DefineProcedureStatement, parameters: readonly ProcedureParameter[]): ProcedureBody {
