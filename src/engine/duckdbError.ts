@@ -130,6 +130,7 @@ function codeOf(report: Report): DiagnosticCode {
 
 function binderCode({ message, subtype }: Report): DiagnosticCode {
   if (message.startsWith('Ambiguous')) return 'ambiguous';
+  if (message.startsWith('Unique file handle conflict')) return 'in_use';
   if (subtype === 'COLUMN_NOT_FOUND' || message.startsWith('Referenced column') || /does not have a column/.test(message))
     return 'undefined_column';
   if (message.startsWith('Referenced update column')) return 'undefined_column';

@@ -48,10 +48,21 @@ export function keepClosed(realPath: string): () => void {
   };
 }
 
+/** Is the file behind this path, by whichever name, one that this process has open in DuckDB? */
+export function isKeptClosed(path: string): boolean {
+  const key = fileIdentity(path);
+  return key !== undefined && inUse.has(key);
+}
+
 /** Two names of one file (hard links) have one identity. */
-export function fileIdentity(realPath: string): string | undefined {
-  const stats = statSync(realPath, { bigint: true, throwIfNoEntry: false });
-  return stats === undefined ? undefined : identity(stats);
+export function fileIdentity(path: string): string | undefined {
+  try {
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stats === undefined ? undefined : identity(stats);
+  } catch {
+    // Not even a possible path, or one that cannot be reached.
+    return undefined;
+  }
 }
 
 function identity(stats: { readonly dev: bigint; readonly ino: bigint }): string {
@@ -180,8 +191,7 @@ function missingFolder(path: string, parent: string): Diagnostic {
 const headerBytes = 4096;
 
 function readHeader(realPath: string): Buffer {
-  const key = fileIdentity(realPath);
-  if (key !== undefined && inUse.has(key)) {
+  if (isKeptClosed(realPath)) {
     throw new Diagnostic('internal', `${shown(realPath)} is open in this process; reading it as a file would drop DuckDB's lock on it.`);
   }
   const buffer = Buffer.alloc(headerBytes);

@@ -30,7 +30,7 @@ import {
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock } from '../../../scheduler/clock.ts';
 import { duckdbDiagnostic } from '../../duckdbError.ts';
-import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, keepClosed, resolveDatabasePath } from './file.ts';
+import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, isKeptClosed, keepClosed, resolveDatabasePath } from './file.ts';
 
 export interface NativeOptions {
   readonly clock: Clock;
@@ -372,6 +372,7 @@ export class NativeDatabase {
       if (greeting !== '') await client.run(greeting);
       const connection = new NativeConnection(client, {
         clock: this.#clock,
+        path: instance.path,
         catalogue: instance.catalogue,
         volatileCalls: (id) => instance.volatileCalls.get(id) ?? 0,
         failed: () => {
@@ -471,6 +472,7 @@ interface Waiting {
 
 interface ConnectionParts {
   readonly clock: Clock;
+  readonly path: string;
   /** The name of the main database. */
   readonly catalogue: string;
   /** How often a connection has called a volatile function of ours. */
@@ -716,6 +718,7 @@ export class NativeConnection {
       const { statementType } = statement;
       if (statementType === StatementType.TRANSACTION || statementType === StatementType.EXPLAIN) operation.mayEndTransaction = true;
       if (statementType === StatementType.DETACH) this.#mustNotDetachMain(sql);
+      if (statementType === StatementType.ATTACH) this.#mustNotAttachOpen(sql);
       bind(statement, parameters);
       return await this.#answer(operation, () => (whole ? statement.run() : statement.stream()));
     } finally {
@@ -883,6 +886,17 @@ export class NativeConnection {
     throw new Diagnostic('forbidden', `The main database ${this.#parts.catalogue} cannot be detached: everybody here uses it.`, {
       hint: 'Leave it attached; USE another one where another should be the default.',
     });
+  }
+
+  /** A file that another database of this process has open: DuckDB does not see it, and DETACH would drop the other's lock. */
+  #mustNotAttachOpen(sql: string): void {
+    for (const [, text = ''] of sql.matchAll(/'((?:[^']|'')*)'/g)) {
+      const path = text.replaceAll("''", "'");
+      if (!isKeptClosed(path) || fileIdentity(path) === fileIdentity(this.#parts.path)) continue;
+      throw new Diagnostic('in_use', `"${path}" is open in this process as a database of its own, so it cannot be attached.`, {
+        hint: 'Send the statements to that database, or close it first.',
+      });
+    }
   }
 
   /** CHECKPOINT without a name ends the whole process if somebody has detached this connection's current database. */

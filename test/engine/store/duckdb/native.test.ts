@@ -678,6 +678,19 @@ describe('opening', () => {
     await connection.run('DETACH other');
   });
 
+  test('a file that this process has open as a database of its own is not attached to another', async () => {
+    const path = newFile();
+    const [first, second] = [await open(path), await open(newFile())];
+    const hard = join(folder, "it's hard.duckdb");
+    linkSync(path, hard);
+    const connection = await second.connect();
+    for (const name of [path, hard.replace("'", "''")]) {
+      expect((await failure(connection.query(`ATTACH IF NOT EXISTS '${name}' AS other (READ_ONLY)`))).code).toBe('in_use');
+    }
+    if (process.platform === 'linux') expect(first.holdsLock()).toBe(true);
+    expect((await failure((await first.connect()).query(`ATTACH '${path}' AS again`))).code).toBe('in_use');
+  });
+
   test('two databases in memory are two', async () => {
     const [one, other] = [await open(':memory:'), await open('')];
     await (await one.connect()).run('CREATE TABLE t(i INTEGER)');
