@@ -99,7 +99,7 @@ export class Repl {
 
   async #runText(text: string): Promise<Outcome> {
     const { shell, history } = this.#options;
-    const pieces = readPieces(text);
+    const pieces = readPieces(bareCommand(text) ?? text);
     for (const piece of pieces) history.add(piece.kind === 'statement' ? `${piece.text};` : piece.text);
     for (const [index, piece] of pieces.entries()) {
       const outcome = await shell.run(piece);
@@ -161,8 +161,15 @@ const openMarks: Readonly<Record<OpenConstruct, string>> = {
   statement: '-',
 };
 
+/** `exit`, `quit` and `help` alone mean what they say: nobody should have to ask how to leave. */
+function bareCommand(text: string): string | undefined {
+  const word = /^\s*(exit|quit|help)\s*;?\s*$/i.exec(text)?.[1];
+  return word === undefined ? undefined : `.${word.toLowerCase()}`;
+}
+
 /** A command of the shell ends with its line, a statement with its `;`. */
 export function isComplete(text: string): boolean {
+  if (bareCommand(text) !== undefined) return true;
   const pieces = readPieces(text);
   const last = pieces.at(-1);
   return last?.terminated ?? split(text).open === undefined;

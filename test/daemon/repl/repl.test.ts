@@ -142,13 +142,18 @@ describe('a conversation', () => {
     await terminal.type('\x1b[A\x1b[A', "cuckoo> SELECT 'my password' AS b;");
   });
 
-  it('ends with Ctrl-D, and with .quit', async () => {
+  it('ends with Ctrl-D, with .quit, and with the bare word', async () => {
     terminal = await Terminal.open();
     terminal.keys.write(control('d'));
     await terminal.left;
     await terminal.close();
     terminal = await Terminal.open();
     terminal.keys.write('\\q\r');
+    await terminal.left;
+    await terminal.close();
+    terminal = await Terminal.open();
+    await terminal.type('help\r', /Ctrl-D leaves\.\ncuckoo>/);
+    terminal.keys.write('exit\r');
     await terminal.left;
   });
 
