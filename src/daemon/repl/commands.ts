@@ -86,7 +86,7 @@ export const shellCommands: readonly ShellCommand[] = [
     short: 'd',
     argument: 'optional',
     takes: 'TABLE',
-    summary: 'the statements that made the tables, views and indexes, or those of one table',
+    summary: 'the statements that made the tables, or one',
     async run(shell, argument) {
       const rows = await shell.texts(schemaStatement(argument));
       if (rows.length === 0 && argument !== '') {
@@ -101,7 +101,7 @@ export const shellCommands: readonly ShellCommand[] = [
     name: 'list_jobs',
     argument: 'optional',
     takes: 'PATTERN',
-    summary: 'the schedules: when each runs next and how it last went',
+    summary: 'the schedules, their next run and last state',
     async run(shell, argument) {
       await shell.show(jobsStatement(argument));
       return 'done';
@@ -142,7 +142,7 @@ export const shellCommands: readonly ShellCommand[] = [
     name: 'mode',
     argument: 'optional',
     takes: 'MODE',
-    summary: 'how results are shown; the modes are listed below',
+    summary: 'how results are shown; the modes stand below',
     async run(shell, argument) {
       if (argument === '') await shell.say(`mode: ${shell.mode}\n`);
       else shell.mode = readMode(argument);
@@ -154,7 +154,7 @@ export const shellCommands: readonly ShellCommand[] = [
     short: 'timing',
     argument: 'optional',
     takes: 'on|off|auto',
-    summary: 'whether the time of a statement is told; auto: when it took 100 ms or more',
+    summary: 'tells how long it took; auto: from 100 ms on',
     async run(shell, argument) {
       if (argument === '') await shell.say(`timer: ${shell.timer}\n`);
       else shell.timer = readTimer(argument);
@@ -166,7 +166,7 @@ export const shellCommands: readonly ShellCommand[] = [
     short: 'i',
     argument: 'required',
     takes: 'FILE',
-    summary: 'runs the statements and commands of a file, up to the first error',
+    summary: 'runs a file, up to its first error',
     async run(shell, argument) {
       return shell.readFile(argument);
     },
@@ -176,7 +176,7 @@ export const shellCommands: readonly ShellCommand[] = [
     short: 'o',
     argument: 'optional',
     takes: 'FILE',
-    summary: 'writes all results to a file from now on; without a file, to the screen again',
+    summary: 'results go to a file; without one, to the screen',
     async run(shell, argument) {
       await shell.redirect(argument === '' || argument === 'stdout' ? undefined : argument);
       return 'done';
@@ -186,7 +186,7 @@ export const shellCommands: readonly ShellCommand[] = [
     name: 'once',
     argument: 'required',
     takes: 'FILE',
-    summary: 'writes the next result to a file',
+    summary: 'the next result goes to a file',
     async run(shell, argument) {
       await shell.redirectOnce(argument);
       return 'done';
@@ -223,7 +223,8 @@ A statement ends with ; and may have many lines. All of DuckDB's SQL, and for ex
   UPSERT PROCEDURE name(day DATE) AS BEGIN .. END;   CALL name(..);
   LIST SCHEDULES;   EXPLAIN SCHEDULE name NEXT 5;   LIST RUNS WHERE state = 'failed';
 
-Tab completes, Ctrl-R searches the history, Alt-Enter begins a new line, Ctrl-C cancels, Ctrl-D leaves.
+Tab completes, Ctrl-R searches the history, Alt-Enter begins a new line,
+Ctrl-C cancels, Ctrl-D leaves.
 `;
 }
 
