@@ -2,9 +2,9 @@
 // docs/library.md, with the answers that are written behind them. `UPDATE_DOCS=1 npx vitest run test/docs.test.ts` writes the
 // answers anew.
 
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   DocumentDatabase,
@@ -120,6 +120,30 @@ test('docs/relations.md lists every column of schema cron, with its type', async
     await database.remove();
   }
 });
+
+test('every link of a page leads to a file and a heading that are there', () => {
+  const pages = [...manuals, 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
+  const lost = pages.flatMap((page) => {
+    const links = [...read(page).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)];
+    return links.flatMap(([link, file = '', anchor]) => {
+      const path = file === '' ? page : join(dirname(page), file);
+      if (!existsSync(join(root, path))) return [`${page}: ${link}`];
+      return anchor === undefined || anchorsOf(read(path)).includes(anchor) ? [] : [`${page}: ${link}`];
+    });
+  });
+  expect(lost).toEqual([]);
+});
+
+/** As GitHub names headings. */
+function anchorsOf(markdown: string): string[] {
+  const headings = [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading);
+  return headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
 
 describe('every file of examples/ runs on a fresh database', () => {
   for (const path of filesIn('examples', '.sql')) {
