@@ -218,10 +218,11 @@ function helpText(argument: string): string {
 
 Modes: ${modes.join(', ')}.
 
-A statement ends with ; and may have many lines. All of DuckDB's SQL, and for example:
+A statement ends with ; and may have many lines. All of DuckDB's SQL, and:
   UPSERT SCHEDULE name ( sched: '0 2 * * *', sql: 'DELETE FROM ..' );
   UPSERT PROCEDURE name(day DATE) AS BEGIN .. END;   CALL name(..);
-  LIST SCHEDULES;   EXPLAIN SCHEDULE name NEXT 5;   LIST RUNS WHERE state = 'failed';
+  LIST SCHEDULES;   EXPLAIN SCHEDULE name NEXT 5;
+  LIST RUNS WHERE state = 'failed' LIMIT 10;
 
 Tab completes, Ctrl-R searches the history, Alt-Enter begins a new line,
 Ctrl-C cancels, Ctrl-D leaves.
