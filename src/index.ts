@@ -1,6 +1,7 @@
 // The library: `import { open } from 'cuckoo-sql'`. Nothing else is public.
 
 import { userInfo } from 'node:os';
+import { z } from 'zod';
 import { Diagnostic } from './core/diagnostic.ts';
 import type { Instant } from './core/instant.ts';
 import type { JsonValue } from './core/jsonValue.ts';
@@ -44,8 +45,26 @@ export interface OpenOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
+/** Callers without types hear of a wrong option before anything is opened. */
+const optionsShape = z.strictObject({
+  readOnly: z.boolean().optional(),
+  actor: z.string().min(1).max(255).optional(),
+  settings: z.record(z.string(), z.string()).optional(),
+});
+
+function checked(path: unknown, options: unknown): void {
+  const result = z.tuple([z.string(), optionsShape]).safeParse([path, options]);
+  if (result.success) return;
+  const [issue] = result.error.issues;
+  const place = issue === undefined || issue.path[0] === 0 ? 'the path' : ['options', ...issue.path.slice(1)].join('.');
+  throw new Diagnostic('usage', `open(): ${place}: ${issue?.message ?? 'not understood'}`, {
+    hint: "open(path: string, { readOnly?: boolean, actor?: string, settings?: { name: 'value' } })",
+  });
+}
+
 /** Opens a DuckDB file, or `:memory:`; a file that does not exist is made. */
 export async function open(path: string, options: OpenOptions = {}): Promise<Database> {
+  checked(path, options);
   const { environment, poolSize } = readConfig();
   const { actor = userInfo().username, ...engineOptions } = options;
   const engine = await openEngine(path, {

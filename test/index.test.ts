@@ -68,6 +68,13 @@ describe('the library', () => {
     expect((row?.[0] as TimestampTz).toDate()).toEqual(due);
   });
 
+  test('refuses options it does not know, and wrong ones, before anything is opened', async () => {
+    const refused = (options: object) => open(join(folder, 'other.duckdb'), options).catch((error: unknown) => String(error));
+    expect(await refused({ readonly: true })).toContain('readonly');
+    expect(await refused({ readOnly: 'yes' })).toContain('options.readOnly');
+    expect(await open(undefined as unknown as string).catch((error: unknown) => String(error))).toContain('the path');
+  });
+
   test('answers one kind of error, with its place', async () => {
     const text = "UPSERT SCHEDULE a ( sched: '99 * * * *', sql: 'SELECT 1' )";
     const error = await db.sql(text).catch((reason: unknown) => reason);

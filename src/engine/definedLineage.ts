@@ -34,9 +34,12 @@ export async function lineageOfSchedule(schedule: Schedule, context: StatementCo
       [...parameters, ...runNames],
     );
   }
-  if (target.exe !== 'procedure') return [];
-  const stored = await context.catalogue.routine(String(target.call));
-  return stored?.routine.kind === 'procedure' ? lineageOfProcedure(stored.routine, context) : [];
+  if (target.exe !== 'procedure' && target.exe !== 'pipeline') return [];
+  const stored = await context.catalogue.routine(String(target.call).split('.')[0] ?? '');
+  if (stored === undefined) return [];
+  return stored.routine.kind === 'procedure'
+    ? lineageOfProcedure(stored.routine, context)
+    : context.catalogue.lineage(stored.name, 'pipeline');
 }
 
 /** Other enabled schedules that write one of the same tables at one of the same instants. */

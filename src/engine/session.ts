@@ -281,7 +281,10 @@ export class Session {
       pipeline: async () => (await findRoutine(name, 'pipeline', context)).definition,
     };
     const definition = await show[noun]();
-    return answer({ tag: 'SHOW CREATE', columns: [textColumn('name'), textColumn('definition')], rows: [[name.text, `${definition};`]] });
+    // The name as it is kept, whatever case was asked for.
+    const shown = context.parse(definition);
+    const kept = shown.kind === 'define' || shown.kind === 'defineProcedure' ? shown.name.text : name.text;
+    return answer({ tag: 'SHOW CREATE', columns: [textColumn('name'), textColumn('definition')], rows: [[kept, `${definition};`]] });
   }
 
   async #list(statement: ListStatement): Promise<Result> {

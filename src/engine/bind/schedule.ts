@@ -18,7 +18,7 @@ import {
 } from '../../scheduler/cadence/cadence.ts';
 import { type Priority, priorities, type Schedule, type ScheduleTiming, type Target } from '../../scheduler/schedule.ts';
 import type { Warning } from '../result.ts';
-import { type Routine, runParameters } from '../routine.ts';
+import type { Routine } from '../routine.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { bindActions, checkActions } from './action.ts';
 import { bindParameters, checkArguments, missingRoutine } from './arguments.ts';
@@ -474,9 +474,4 @@ function bindKeep(fields: Fields): Schedule['keep'] {
       return [state, durationOf(entry.value, `keep.${state}`)];
     }),
   );
-}
-
-/** Names that a text run by this schedule may use as `$name`. */
-export function boundNames(params: readonly string[]): readonly string[] {
-  return [...params, ...runParameters];
 }

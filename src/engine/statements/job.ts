@@ -49,8 +49,12 @@ async function callFunctions(
     return read;
   });
   const rowsChanged = /^(?:INSERT|UPDATE|DELETE|MERGE)/.test(tag) ? answer.rowsChanged : undefined;
-  return Result.fromRows({ tag, columns: answer.columns, rows: answer.rows, rowsChanged, warnings });
+  const columns = answer.columns.map((column) => ({ ...column, name: column.name.replace(unnamedCall, '$1') }));
+  return Result.fromRows({ tag, columns, rows: answer.rows, rowsChanged, warnings });
 }
+
+/** A call without AS is called after its function, as in PostgreSQL; DuckDB would repeat the whole call. */
+const unnamedCall = /^(?:[^.(]+\.)?cron\.(schedule|unschedule|alter_job|schedule_in_database)\(.*\)$/s;
 
 /** In the statement's transaction, all or nothing: an error also ends the transaction that a session has begun. */
 async function wholly<T>(context: StatementContext, work: () => Promise<T>): Promise<T> {

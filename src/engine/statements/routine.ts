@@ -63,25 +63,41 @@ function changedParts(before: Procedure, after: Procedure): string[] {
     .map((part) => (part === 'timeoutMs' ? 'timeout' : part));
 }
 
-/** A change that would break the parameters of a schedule is refused, naming the schedule. */
+/** A change that would break the parameters of a schedule or of a pipeline's step is refused, naming it. */
 async function checkUsers(before: Procedure, after: Procedure, name: Name, context: StatementContext): Promise<void> {
   for (const user of await context.catalogue.usersOf('routine', before.name)) {
     const schedule = (await context.catalogue.schedule(user))?.schedule;
     if (schedule === undefined) continue;
-    const given = Object.keys(schedule.params);
-    const has = (list: readonly string[], wanted: string): boolean => list.some((known) => known.toLowerCase() === wanted.toLowerCase());
-    const names = after.parameters.map((parameter) => parameter.name);
-    const lost = given.find((parameter) => !has(names, parameter));
     const runsByItself = schedule.timing !== undefined || schedule.after.length > 0;
-    const missing = after.parameters.find((parameter) => runsByItself && parameter.default === undefined && !has(given, parameter.name));
-    if (lost === undefined && missing === undefined) continue;
-    const why = lost !== undefined ? `gives it the parameter ${lost}` : `does not give it the parameter ${missing?.name}`;
-    throw new Diagnostic('in_use', `schedule ${user} ${why}`, {
-      span: name.span,
-      hint:
-        lost !== undefined ? `keep ${lost}, or change the schedule first` : `give ${missing?.name} a DEFAULT, or change the schedule first`,
-    });
+    checkUser(`schedule ${user}`, Object.keys(schedule.params), runsByItself, after, name);
   }
+  for (const { name: user, routine } of await context.catalogue.routines()) {
+    if (routine.kind !== 'pipeline') continue;
+    for (const step of routine.steps) {
+      if (step.work.kind !== 'call' || step.work.routine.toLowerCase() !== before.name.toLowerCase()) continue;
+      const place = `step ${step.name} of pipeline ${user}`;
+      checkUser(place, Object.keys(step.args), true, after, name);
+      if (!routine.atomic || after.body.language === 'sql') continue;
+      throw new Diagnostic('in_use', `${place} is atomic and calls it, so it stays in SQL`, {
+        span: name.span,
+        hint: 'change the pipeline first',
+      });
+    }
+  }
+}
+
+/** `mustHaveAll`: nobody is there to give a parameter that has neither a value nor a default. */
+function checkUser(user: string, given: readonly string[], mustHaveAll: boolean, after: Procedure, name: Name): void {
+  const has = (list: readonly string[], wanted: string): boolean => list.some((known) => known.toLowerCase() === wanted.toLowerCase());
+  const names = after.parameters.map((parameter) => parameter.name);
+  const lost = given.find((parameter) => !has(names, parameter));
+  const missing = after.parameters.find((parameter) => mustHaveAll && parameter.default === undefined && !has(given, parameter.name));
+  if (lost === undefined && missing === undefined) return;
+  const why = lost !== undefined ? `gives it the parameter ${lost}` : `does not give it the parameter ${missing?.name}`;
+  throw new Diagnostic('in_use', `${user} ${why}`, {
+    span: name.span,
+    hint: lost !== undefined ? `keep ${lost}, or change that first` : `give ${missing?.name} a DEFAULT, or change that first`,
+  });
 }
 
 /** `<{ sched: '@daily' }>` makes a schedule of the procedure's name that calls it; a schedule's name is pointed at it; a list does both. */

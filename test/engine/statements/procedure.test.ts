@@ -143,6 +143,18 @@ describe('a definition of a procedure', () => {
     expect(await db.mistake('DROP PROCEDURE p')).toMatchObject({ code: 'in_use', message: 'procedure p is used by s' });
   });
 
+  test('that would break a pipeline’s step is refused, naming the step', async ({ db }) => {
+    await db.run(
+      'UPSERT PROCEDURE p(n INTEGER) AS BEGIN SELECT $n; END',
+      'UPSERT PIPELINE flow ( atomic: true, steps: [ { name: first, call: p, args: { n: 1 } } ] )',
+    );
+    expect(await db.mistake('UPSERT PROCEDURE p(m INTEGER) AS BEGIN SELECT $m; END')).toMatchObject({
+      code: 'in_use',
+      message: 'step first of pipeline flow gives it the parameter n',
+    });
+    expect(await db.mistake("UPSERT PROCEDURE p(n INTEGER) LANGUAGE command AS ['true']")).toMatchObject({ code: 'in_use' });
+  });
+
   test('in the older form makes or points schedules', async ({ db }) => {
     await db.run("UPSERT PROCEDURE AS load <{ kind: 'incremental', sched: '@daily' }> () AS BEGIN SELECT 1; END");
     expect(await db.rows('SELECT name, sched, exe, call FROM cron.schedules')).toEqual([

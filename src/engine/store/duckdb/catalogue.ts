@@ -380,6 +380,10 @@ export class Catalogue {
     }
   }
 
+  async lineage(object: string, kind: 'schedule' | Routine['kind']): Promise<LineageEntry[]> {
+    return this.#connection.all<{ table: string | null; access: 'reads' | 'writes' }>(this.#sql.lineage, { key: nameKey(object), kind });
+  }
+
   /** Schedules that write the table. */
   async writersOf(table: string): Promise<string[]> {
     const rows = await this.#connection.all<{ object: string }>(this.#sql.writersOf, { table_key: nameKey(table) });

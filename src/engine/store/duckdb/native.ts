@@ -325,6 +325,7 @@ export class NativeDatabase {
   readonly #instance: Instance;
   readonly #clock: Clock;
   readonly #connections = new Set<NativeConnection>();
+  readonly #connecting = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   constructor(instance: Instance, clock: Clock) {
@@ -362,7 +363,22 @@ export class NativeDatabase {
     return this.#instance.holdsLock();
   }
 
-  async connect(options: { readonly progress?: boolean } = {}): Promise<NativeConnection> {
+  connect(options: { readonly progress?: boolean } = {}): Promise<NativeConnection> {
+    const connection = this.#connect(options);
+    // Closing waits for it: the client does not bear a connection that comes after the end of its instance.
+    const settled: Promise<void> = connection
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .then(() => {
+        this.#connecting.delete(settled);
+      });
+    this.#connecting.add(settled);
+    return connection;
+  }
+
+  async #connect(options: { readonly progress?: boolean }): Promise<NativeConnection> {
     if (this.#closing !== undefined) throw new Diagnostic('closed', 'The database is closed.');
     const instance = this.#instance;
     try {
@@ -384,7 +400,6 @@ export class NativeDatabase {
         },
       });
       this.#connections.add(connection);
-      if (this.#closing !== undefined) await connection.close();
       return connection;
     } catch (error) {
       const diagnostic = duckdbDiagnostic(error);
@@ -403,6 +418,7 @@ export class NativeDatabase {
 
   close(): Promise<void> {
     this.#closing ??= oneAfterAnother(async () => {
+      await Promise.all(this.#connecting);
       await Promise.all([...this.#connections].map((connection) => connection.close()));
       const { holders } = this.#instance;
       holders.delete(this);
@@ -439,8 +455,11 @@ function propagateNulls(input: DuckDBDataChunk, output: DuckDBVector): void {
   const { rowCount } = input;
   for (let column = 0; column < input.columnCount; column += 1) {
     const vector = input.getColumnVector(column);
+    // Reading every item only to see whether it is NULL took a microsecond a row. The client keeps the mask to itself.
+    const mask = (vector as unknown as { readonly validity?: { itemValid(row: number): boolean } }).validity;
     for (let row = 0; row < rowCount; row += 1) {
-      if (vector.getItem(row) === null) output.setItem(row, null);
+      const isNull = mask === undefined ? vector.getItem(row) === null : !mask.itemValid(row);
+      if (isNull) output.setItem(row, null);
     }
   }
 }

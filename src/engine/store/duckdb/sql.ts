@@ -126,6 +126,7 @@ export function sqlFor(database: string) {
     closedById: `SELECT state, reason FROM ${ledger}.closed WHERE run_id = $run_id::UUID`,
 
     deleteLineage: `DELETE FROM ${ledger}.lineage WHERE lower(object) = $key AND kind = $kind`,
+    lineage: `SELECT table_name AS "table", access FROM ${ledger}.lineage WHERE lower(object) = $key AND kind = $kind ORDER BY ALL`,
     insertLineage: `INSERT INTO ${ledger}.lineage VALUES ($object, $kind, $table_name, $access)`,
     writersOf: `SELECT DISTINCT object FROM ${ledger}.lineage WHERE kind = 'schedule' AND access = 'writes' AND lower(table_name) = $table_key ORDER BY 1 ASC NULLS LAST`,
   };
