@@ -138,6 +138,14 @@ describe('the arguments', () => {
     ]);
   });
 
+  test('a column without a name is called after its function, and cadences that surprise are told', async ({ db }) => {
+    const made = await db.result("SELECT cron.schedule('j', '0 0 1,15 * MON', 'SELECT 1'), cron.schedule('k', '@daily', 'SELECT 1') AS k");
+    expect(made.columns.map((column) => column.name)).toEqual(['schedule', 'k']);
+    expect(made.warnings.map((warning) => warning.message).join()).toMatch(/Monday/);
+    const gone = await db.result('SELECT my.cron.unschedule(1), "cron".alter_job(2, active := false)');
+    expect(gone.columns.map((column) => column.name)).toEqual(['unschedule', 'alter_job']);
+  });
+
   test.for([
     ["cron.schedule(NULL, '@daily', 'SELECT 1')", 'job_name can not be NULL'],
     ["cron.schedule('a', NULL, 'SELECT 1')", 'schedule can not be NULL'],
