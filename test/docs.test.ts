@@ -160,6 +160,13 @@ describe('every file of examples/ runs on a fresh database', () => {
   }
 });
 
+test('examples/host.mjs runs what falls due, and ends with Ctrl-C', async () => {
+  const host = await runProcess(process.execPath, [join(root, 'examples/host.mjs')], { folder: root, interruptAt: 'heartbeat: succeeded' });
+  expect(host.stderr).toBe('');
+  expect(host.stdout).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d[02468]\.000Z heartbeat: succeeded\n/);
+  expect(host.code).toBe(0);
+});
+
 describe("the README's transcript", () => {
   test('shows examples/first.sql as it is', () => {
     const [first] = examplesOf(read('README.md'), 'sql');

@@ -166,21 +166,23 @@ export interface Ended {
   readonly stderr: string;
 }
 
-export function runProcess(
-  program: string,
-  words: readonly string[],
-  {
-    folder,
-    input = '',
-    environment = {},
-  }: { readonly folder: string; readonly input?: string; readonly environment?: Readonly<Record<string, string>> },
-): Promise<Ended> {
+export interface ProcessOptions {
+  readonly folder: string;
+  readonly input?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Ctrl-C, as soon as it has printed this. */
+  readonly interruptAt?: string;
+}
+
+export function runProcess(program: string, words: readonly string[], options: ProcessOptions): Promise<Ended> {
+  const { folder, input = '', environment = {}, interruptAt } = options;
   const { PATH } = process.env;
   const child = spawn(program, words, { cwd: folder, env: { PATH, TZ: zone, HOME: folder, ...environment } });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
+    if (interruptAt !== undefined && !child.killed && stdout.includes(interruptAt)) child.kill('SIGINT');
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
