@@ -374,6 +374,17 @@ describe('closing', () => {
     expect((await failure(database.connect())).code).toBe('closed');
   });
 
+  test('a database waits for connections that are being made', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const database = await openNative(':memory:', { clock: systemClock });
+      const connecting = Array.from({ length: 5 }, () => database.connect({ progress: true }));
+      await database.close();
+      for (const connection of await Promise.all(connecting)) {
+        expect((await failure(connection.query('SELECT 1'))).code).toBe('closed');
+      }
+    }
+  });
+
   test('a file leaves no write-ahead log and no lock behind', async () => {
     const path = newFile();
     const database = await open(path);
