@@ -161,6 +161,8 @@ export function zoneNamed(name: string): Zone {
 
 /** The zone's own spelling ('europe/berlin' -> 'Europe/Berlin'); throws unknown_zone with "did you mean". */
 export function validateZone(name: string): string {
+  const seen = zones.get(name);
+  if (seen !== undefined) return seen.name;
   const trimmed = name.trim();
   const meant = ambiguous[trimmed.toUpperCase()];
   const known = meant === undefined && !/^SystemV\//i.test(trimmed) ? resolvedZone(trimmed) : undefined;

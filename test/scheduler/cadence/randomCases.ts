@@ -36,7 +36,20 @@ export function randomCase(seed: number, options: { readonly zones: readonly str
     Array.from({ length: chance(0.7) ? 1 : whole(2, 4) }, () => piece(low, high, names)).join(',');
   const star = () => (chance(0.95) ? '*' : '?');
 
+  const anywhere = () => whole(0, 47_000 * 86_400) * 1000;
+  const changes = chance(0.5) ? changesOf(zone, whole(1970, 2099)) : [];
+  const change = changes.length > 0 ? pick(changes) : undefined;
+  const nearby = (at: number) => at + (chance(0.5) ? whole(-3 * 3600, 3 * 3600) : whole(-40 * 3600, 40 * 3600)) * 1000;
+  const faraway = () => Date.UTC(whole(2100, 9998), whole(0, 11), whole(1, 28), whole(0, 23), whole(0, 59), whole(0, 59));
+  const rounded =
+    change !== undefined ? nearby(change.at) : chance(0.03) ? whole(0, 3 * 86_400) * 1000 : chance(0.05) ? faraway() : anywhere();
+  const start = Math.max(0, rounded) + (chance(0.1) ? whole(0, 999) : 0);
+  // What clocks show where they change: half of a case's fields are made to lie there, or hardly any case would touch it.
+  const shown = change === undefined ? undefined : new Date(change.at + pick([change.before, change.after]));
+  const startYear = new Date(start).getUTCFullYear();
+
   const dayField = (): string => {
+    if (shown !== undefined && chance(0.6)) return chance(0.7) ? star() : String(Math.max(1, shown.getUTCDate() + whole(-1, 0)));
     const kind = random();
     if (kind < 0.45) return star();
     if (kind < 0.7) return list(1, 31);
@@ -44,6 +57,7 @@ export function randomCase(seed: number, options: { readonly zones: readonly str
     return Array.from({ length: chance(0.75) ? 1 : 2 }, special).join(',');
   };
   const weekdayField = (): string => {
+    if (shown !== undefined && chance(0.6)) return star();
     const kind = random();
     const field = () => {
       if (kind < 0.75) return list(0, 7);
@@ -55,7 +69,13 @@ export function randomCase(seed: number, options: { readonly zones: readonly str
     return `${chance(0.2) ? '+' : ''}${field()}`;
   };
   const minuteField = () => (chance(0.2) ? star() : chance(0.25) ? `*/${pick([2, 5, 7, 10, 15, 20, 30, 45])}` : list(0, 59));
-  const hourField = () =>
+  const nearHour = (hour: number) => (hour + whole(-1, 2) + 24) % 24;
+  const hourField = () => {
+    if (shown !== undefined && chance(0.6))
+      return Array.from({ length: chance(0.7) ? 1 : 2 }, () => nearHour(shown.getUTCHours())).join(',');
+    return usualHours();
+  };
+  const usualHours = () =>
     chance(0.3) ? star() : chance(0.2) ? `*/${pick([2, 3, 5, 6, 12])}` : chance(0.4) ? String(whole(0, 4)) : list(0, 23);
   const withCalendar = chance(0.12);
   const onHoliday = withCalendar ? pick(['run', 'skip', 'next', 'previous'] as const) : 'run';
@@ -66,13 +86,13 @@ export function randomCase(seed: number, options: { readonly zones: readonly str
       moves ? String(whole(0, 59)) : minuteField(),
       hourField(),
       dayField(),
-      chance(0.65) ? star() : list(1, 12, months),
+      chance(shown === undefined ? 0.65 : 0.85) ? star() : list(1, 12, months),
       weekdayField(),
     ];
     if (chance(0.3)) {
       fields.unshift(moves || chance(0.4) ? '0' : chance(0.3) ? `*/${pick([10, 15, 30])}` : list(0, 59));
       if (chance(0.3)) {
-        const from = whole(1970, 2090);
+        const from = Math.min(9940, Math.max(1970, startYear + whole(-12, 12)));
         fields.push(
           pick([
             '*',
@@ -87,8 +107,9 @@ export function randomCase(seed: number, options: { readonly zones: readonly str
     }
     return fields.join(' ');
   };
-  const clock = () => `${two(chance(0.5) ? whole(0, 3) : whole(0, 23))}:${two(pick([0, 15, 30, whole(0, 59)]))}`;
-  const date = () => new Date(whole(0, 47_000) * dayMs).toISOString().slice(0, 10);
+  const clockHour = () => (shown !== undefined && chance(0.6) ? nearHour(shown.getUTCHours()) : chance(0.5) ? whole(0, 3) : whole(0, 23));
+  const clock = () => `${two(clockHour())}:${two(pick([0, 15, 30, whole(0, 59)]))}`;
+  const date = () => (shown !== undefined && chance(0.5) ? shown : new Date(whole(0, 47_000) * dayMs)).toISOString().slice(0, 10);
   const interval = (): string => {
     const from = chance(0.5) ? ` from '${date()} ${clock()}'` : '';
     const unit = pick(['s', 'm', 'h', 'd', 'w'] as const);
@@ -117,12 +138,6 @@ export function randomCase(seed: number, options: { readonly zones: readonly str
   };
 
   const expressions = Array.from({ length: chance(0.94) ? 1 : whole(2, 3) }, form);
-  const anywhere = () => whole(0, 47_000 * 86_400) * 1000;
-  const changes = chance(0.5) ? changesOf(zone, whole(1970, 2099)) : [];
-  const nearby = () => pick(changes).at + (chance(0.5) ? whole(-3 * 3600, 3 * 3600) : whole(-40 * 3600, 40 * 3600)) * 1000;
-  const faraway = () => Date.UTC(whole(2100, 9998), whole(0, 11), whole(1, 28), whole(0, 23), whole(0, 59), whole(0, 59));
-  const rounded = changes.length > 0 ? nearby() : chance(0.03) ? whole(0, 3 * 86_400) * 1000 : chance(0.05) ? faraway() : anywhere();
-  const start = Math.max(0, rounded) + (chance(0.1) ? whole(0, 999) : 0);
   return {
     seed,
     expressions,

@@ -154,6 +154,13 @@ describe('on_holiday', () => {
       ['2027-10-31 00:30', '2027-11-01 01:30'],
     ]);
   });
+  it('finds a fire that a gap before midnight carried into the next day', () => {
+    // Nuuk, 27 March 2027: 23:00 becomes 00:00, so that Friday's 23:30, moved to the Saturday, comes due on Sunday at 00:30.
+    const nuuk = (texts: string | string[]) => timing(texts, { zone: 'America/Godthab', calendar: calendarOf([5], []), onHoliday: 'next' });
+    expect(dues(nuuk('30 23 * * 5'), '2027-03-28 01:10', 1)).toEqual(['2027-03-28 01:30']);
+    expect(dues(nuuk(['30 23 * * 5', '15 0 * * 0']), '2027-03-27 20:00', 2)).toEqual(['2027-03-28 01:15', '2027-03-28 01:30']);
+    expect(shown(previous(nuuk(['30 23 * * 5', '45 0 * * 0']), at('2027-03-28 01:40'))?.due ?? 0)).toBe('2027-03-28 01:30');
+  });
   it('fires nothing where no day is free for business', () => {
     expect(
       next(timing('0 9 * * *', { calendar: calendarOf([0, 1, 2, 3, 4, 5, 6], []), onHoliday: 'next' }), at('2027-01-01 00:00')),
