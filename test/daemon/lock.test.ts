@@ -122,7 +122,7 @@ describe('processes on one file', () => {
     await database.close();
   });
 
-  test('of ten that start at once on a new file one wins, and the file is whole', async () => {
+  test('of ten that start at once on a new file one wins, and the file is whole', { timeout: 60_000 }, async () => {
     const path = newFile();
     const processes = await Promise.all(Array.from({ length: 10 }, () => start(path)));
     const winners = processes.filter(({ said }) => said === 'holds');
