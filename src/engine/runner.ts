@@ -19,7 +19,7 @@ import { callText } from './routine.ts';
 import type { Settings } from './settings.ts';
 import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
-import { type Closing, Ledger } from './store/duckdb/ledger.ts';
+import { type Closing, type InFlight, Ledger } from './store/duckdb/ledger.ts';
 import type { NativeDatabase } from './store/duckdb/native.ts';
 import type { Sql } from './store/duckdb/sql.ts';
 import { Turnstile } from './turnstile.ts';
@@ -56,6 +56,19 @@ export interface RunOptions {
   readonly params: Readonly<Record<string, JsonValue>>;
   readonly dryRun: boolean;
   readonly signal: AbortSignal;
+}
+
+interface Moment {
+  readonly watermark: Instant;
+  readonly now: Instant;
+  readonly settings: Settings;
+  readonly counters: Counters;
+  readonly open: InFlight;
+}
+
+interface Decided {
+  readonly counters: Counters;
+  readonly decisions: readonly (readonly [run: OpenRun, decision: Decision])[];
 }
 
 /** What is at work in this process, for the live columns of cron.runs. */
@@ -104,22 +117,21 @@ export class Runner {
       let skipped = 0;
       for (const stored of schedules) {
         if (!stored.enabled) continue;
-        const counters = await ledger.counters(stored.scheduleId);
-        let decided: readonly (readonly [run: OpenRun, decision: Decision])[];
+        let decided: Decided;
         try {
-          decided = await this.#decide(stored, catalogue, {
-            watermark,
-            now,
-            settings,
-            counters,
-            inFlight: inFlight.get(stored.scheduleId) ?? 0,
-          });
+          const timing = await catalogue.timing(stored.schedule);
+          // Most schedules are not due: one look at each, and nothing is asked of history.
+          if (timing === undefined || compile(timing).nextMs(watermark) > now) continue;
+          const counters = await ledger.counters(stored.scheduleId);
+          const open = inFlight.get(stored.scheduleId) ?? { live: 0, uncounted: 0 };
+          decided = this.#decide(stored, timing, { watermark, now, settings, counters, open });
         } catch (error) {
           if (!(error instanceof Error) || connection.transaction !== 'open') throw error;
           unreadable.push({ schedule: stored.name, message: error.message });
           continue;
         }
-        for (const [run, decision] of decided) {
+        const { counters } = decided;
+        for (const [run, decision] of decided.decisions) {
           if (decision.kind === 'open') await ledger.open(run);
           else await ledger.skip({ ...closed(run, 'skipped', decision.reason, now, counters), stretch: decision });
           if (decision.kind === 'open') opened += 1;
@@ -132,21 +144,9 @@ export class Runner {
   }
 
   /** What to open and what to skip of one schedule. */
-  async #decide(
-    stored: StoredSchedule,
-    catalogue: Catalogue,
-    moment: {
-      readonly watermark: Instant;
-      readonly now: Instant;
-      readonly settings: Settings;
-      readonly counters: Counters;
-      readonly inFlight: number;
-    },
-  ): Promise<(readonly [run: OpenRun, decision: Decision])[]> {
+  #decide(stored: StoredSchedule, timing: Timing, moment: Moment): Decided {
     const { schedule } = stored;
-    const { watermark, now, settings, counters, inFlight } = moment;
-    const timing = await catalogue.timing(schedule);
-    if (timing === undefined) return [];
+    const { watermark, now, settings, counters, open } = moment;
     const trigger = triggerOf(timing);
     const decisions = plan({
       timing: compile(timing),
@@ -160,13 +160,16 @@ export class Runner {
       catchupWithinMs: schedule.catchupWithinMs,
       overlap: schedule.overlap,
       overlapLimit: schedule.overlapLimit,
-      inFlight,
-      firesLeft: schedule.maxRuns === undefined ? Number.POSITIVE_INFINITY : schedule.maxRuns - counters.openedFires - inFlight,
+      inFlight: open.live,
+      firesLeft: schedule.maxRuns === undefined ? Number.POSITIVE_INFINITY : schedule.maxRuns - counters.openedFires - open.uncounted,
     });
-    return decisions.map((decision) => [
-      this.#newRun(stored, decision.kind === 'open' ? decision.trigger : trigger, decision.scheduledAt, now),
-      decision,
-    ]);
+    return {
+      counters,
+      decisions: decisions.map((decision) => [
+        this.#newRun(stored, decision.kind === 'open' ? decision.trigger : trigger, decision.scheduledAt, now),
+        decision,
+      ]),
+    };
   }
 
   /** Runs everything that may start, at most `workers` at once, and one after another where a schedule does not allow overlap. */

@@ -196,7 +196,7 @@ export class Session {
     if (statement.kind === 'list') return this.#list(statement);
     // A RUN passes the gate with its runs, not for as long as they take.
     if (statement.kind === 'runSchedule') return this.#dispatch(statement);
-    return this.#admit(() => this.#dispatch(statement));
+    return this.#admit(() => this.#again(() => this.#dispatch(statement)));
   }
 
   #dispatch(statement: Exclude<Statement, PassThroughStatement | ListStatement | { kind: 'call' }>): Promise<Result> {
@@ -268,6 +268,19 @@ export class Session {
         });
       default:
         return statement satisfies never;
+    }
+  }
+
+  /** Two sessions that define at the same moment: alone in its transaction, a statement looks again and takes its turn. */
+  async #again(work: () => Promise<Result>): Promise<Result> {
+    for (let tries = 1; ; tries++) {
+      const alone = this.transaction === 'none';
+      try {
+        return await work();
+      } catch (error) {
+        const lost = error instanceof Diagnostic && (error.code === 'conflict' || error.code === 'constraint');
+        if (!lost || !alone || tries >= mostTries) throw error;
+      }
     }
   }
 
@@ -358,6 +371,8 @@ export class Session {
     };
   }
 }
+
+const mostTries = 5;
 
 /** What calls back into this thread for every row of a table. */
 const callsCadences = /\bcron_(?:next|prev|next_n|matches|describe|is_valid)\b|\bcron"?\s*\.\s*"?(?:upcoming|timeline|schedules)\b/i;

@@ -267,6 +267,21 @@ describe('a definition takes part in the session’s transaction', () => {
     expect(await db.rows('SELECT count(*)::INTEGER AS n FROM t')).toEqual([{ n: 0 }]);
   });
 
+  test('sessions that define one name at the same moment take turns', async ({ db }) => {
+    const sessions = await Promise.all([1, 2, 3, 4].map(() => db.newSession()));
+    const upsert = async (index: number) => {
+      const result = await sessions[index]!.execute(`UPSERT SCHEDULE a ( sql: 'SELECT ${index}', description: 'by ${index}' )`);
+      return (await result.toObjects())[0]?.['outcome'];
+    };
+    for (let round = 0; round < 5; round++) {
+      const outcomes = await Promise.all([0, 1, 2, 3].map(upsert));
+      expect(outcomes.filter((outcome) => outcome === 'created')).toHaveLength(round === 0 ? 1 : 0);
+    }
+    expect(await db.rows('LIST SCHEDULES')).toHaveLength(1);
+    const versions = await db.rows('SELECT count(*) = count(DISTINCT version) AS each_once FROM cron.schedule_versions');
+    expect(versions).toEqual([{ each_once: true }]);
+  });
+
   test('what cannot be rolled back is refused in a transaction block', async ({ db }) => {
     await db.run("UPSERT SCHEDULE a ( sql: 'SELECT 1' )", 'BEGIN');
     for (const statement of ['RUN SCHEDULE a', `BACKUP TO '${db.folder}/b.duckdb'`, 'PAUSE QUEUE low', 'PAUSE SCHEDULE a']) {

@@ -22,6 +22,11 @@ export interface Closing {
   readonly stretch?: { readonly fires: number | null; readonly firstScheduledAt: Instant };
 }
 
+export interface InFlight {
+  readonly live: number;
+  readonly uncounted: number;
+}
+
 interface OpenRow {
   run_id: string;
   schedule_id: number;
@@ -92,10 +97,10 @@ export class Ledger {
     return (await this.#connection.all<OpenRow>(this.#sql.openRunsOf, { id: scheduleId })).map(openRun);
   }
 
-  /** Runs of the clock that are open, for each schedule: what overlap compares with. */
-  async inFlight(): Promise<Map<number, number>> {
-    const rows = await this.#connection.all<{ schedule_id: number; count: number }>(this.#sql.inFlight);
-    return new Map(rows.map((row) => [row.schedule_id, row.count]));
+  /** What is open, for each schedule: `live` is what overlap compares with, `uncounted` are fires that no closed run has counted yet. */
+  async inFlight(): Promise<Map<number, InFlight>> {
+    const rows = await this.#connection.all<InFlight & { schedule_id: number }>(this.#sql.inFlight);
+    return new Map(rows.map(({ schedule_id: scheduleId, live, uncounted }) => [scheduleId, { live, uncounted }]));
   }
 
   async counters(scheduleId: number): Promise<Counters> {

@@ -115,8 +115,10 @@ export function sqlFor(database: string) {
       ORDER BY list_position(['critical', 'high', 'normal', 'low', 'background'], priority) ASC NULLS LAST, r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
     openRunsOf: `SELECT ${open} FROM ${ledger}.open_run r WHERE schedule_id = $id ORDER BY r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
     inFlight: `
-      SELECT schedule_id::DOUBLE AS schedule_id, count(*)::DOUBLE AS count FROM ${ledger}.open_run
-      WHERE trigger NOT IN ('manual', 'backfill', 'catchup') GROUP BY schedule_id`,
+      SELECT schedule_id::DOUBLE AS schedule_id,
+        count(*) FILTER (trigger NOT IN ('manual', 'backfill', 'catchup'))::DOUBLE AS live,
+        count(*) FILTER (attempt = 1 AND trigger NOT IN ('manual', 'backfill'))::DOUBLE AS uncounted
+      FROM ${ledger}.open_run GROUP BY schedule_id`,
     counters: `
       SELECT consecutive_failures::DOUBLE AS failures, opened_fires::DOUBLE AS fires, epoch_ms(last_success_at)::DOUBLE AS success_at
       FROM ${ledger}.closed WHERE schedule_id = $id ORDER BY finished_at DESC NULLS LAST, opened_fires DESC NULLS LAST, run_id DESC NULLS LAST LIMIT 1`,
