@@ -2,37 +2,25 @@
 // the warning that follows from it.
 
 import type { Instant } from '../core/instant.ts';
+import { parse } from '../parser/parse.ts';
 import { next, type Timing } from '../scheduler/cadence/cadence.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
 import { bodyStatements } from './bind/body.ts';
 import type { BoundSchedule } from './bind/schedule.ts';
-import { type LineageEntry, type LineageParameter, lineageOf } from './lineage.ts';
+import { type LineageEntry, type LineageParameter, lineageOf, merged } from './lineage.ts';
 import type { Warning } from './result.ts';
-import type { Procedure } from './routine.ts';
-import { runParameters } from './routine.ts';
+import { type BodyStatement, type Procedure, runParameters } from './routine.ts';
 import type { StatementContext } from './statements/context.ts';
 
-export async function lineageOfProcedure(procedure: Procedure, context: StatementContext): Promise<LineageEntry[]> {
-  if (procedure.body.language !== 'sql') return [];
-  const parameters = procedure.parameters.map(({ name, type }): LineageParameter => ({ name, type }));
-  return lineageOf(
-    procedure.body.statements.map((statement) => statement.text),
-    context.connection,
-    [...parameters, ...runNames],
-  );
+export function lineageOfProcedure(procedure: Procedure, context: StatementContext): Promise<LineageEntry[]> {
+  return lineageOfBody(procedure, context, [procedure.name]);
 }
-
-const runNames: readonly LineageParameter[] = runParameters.map((name) => ({ name }));
 
 export async function lineageOfSchedule(schedule: Schedule, context: StatementContext): Promise<LineageEntry[]> {
   const { target } = schedule;
   if (target.exe === 'sql') {
     const parameters = Object.keys(schedule.params).map((name) => ({ name }));
-    return lineageOf(
-      bodyStatements(String(target.call)).map((statement) => statement.text),
-      context.connection,
-      [...parameters, ...runNames],
-    );
+    return lineageOfStatements(bodyStatements(String(target.call)), parameters, context, []);
   }
   if (target.exe !== 'procedure' && target.exe !== 'pipeline') return [];
   const stored = await context.catalogue.routine(String(target.call).split('.')[0] ?? '');
@@ -41,6 +29,41 @@ export async function lineageOfSchedule(schedule: Schedule, context: StatementCo
     ? lineageOfProcedure(stored.routine, context)
     : context.catalogue.lineage(stored.name, 'pipeline');
 }
+
+async function lineageOfBody(procedure: Procedure, context: StatementContext, calls: readonly string[]): Promise<LineageEntry[]> {
+  if (procedure.body.language !== 'sql') return [];
+  const parameters = procedure.parameters.map(({ name, type }): LineageParameter => ({ name, type }));
+  return lineageOfStatements(procedure.body.statements, parameters, context, calls);
+}
+
+/** A CALL reads and writes what its procedure does, as that stands now. `calls`: whose bodies we are in. */
+async function lineageOfStatements(
+  statements: readonly BodyStatement[],
+  parameters: readonly LineageParameter[],
+  context: StatementContext,
+  calls: readonly string[],
+): Promise<LineageEntry[]> {
+  const own: string[] = [];
+  const entries: LineageEntry[] = [];
+  for (const { text } of statements) {
+    const name = calledName(text);
+    const called = name === undefined ? undefined : (await context.catalogue.routine(name))?.routine;
+    if (called?.kind !== 'procedure') own.push(text);
+    else if (!calls.includes(called.name)) entries.push(...(await lineageOfBody(called, context, [...calls, called.name])));
+  }
+  return merged([...entries, ...(await lineageOf(own, context.connection, [...parameters, ...runValues]))]);
+}
+
+function calledName(text: string): string | undefined {
+  if (!/^\s*(?:call\b|--|\/\*)/i.test(text)) return undefined;
+  const { statement } = parse(text);
+  return statement?.kind === 'call' ? statement.name.text : undefined;
+}
+
+const runValues: readonly LineageParameter[] = runParameters.map((name) => ({
+  name,
+  type: name.endsWith('_at') ? 'TIMESTAMPTZ' : name === 'attempt' ? 'BIGINT' : 'VARCHAR',
+}));
 
 /** Other enabled schedules that write one of the same tables at one of the same instants. */
 export async function sharedWriters(bound: BoundSchedule, lineage: readonly LineageEntry[], context: StatementContext): Promise<Warning[]> {

@@ -183,7 +183,7 @@ function refuseAttach(act: Extract<Act, { kind: 'attach' }>, text: string, conte
 
 /** What DuckDB calls a file without AS: its name up to the first dot. */
 function defaultAlias(path: string): string {
-  return basename(path.replace(/[?#].*$/, '')).replace(/\..*$/s, '');
+  return basename(path.replace(/^[a-z]+:(?!\/\/)/, '').replace(/[?#].*$/, '')).replace(/\..*$/s, '');
 }
 
 function refuseUse(span: Span): Diagnostic {
@@ -399,7 +399,10 @@ export function opensItself(text: string): boolean {
 
 /** The open file that a path, or a pattern, names; also by its write-ahead log. */
 function openFile(path: string, open: readonly string[]): string | undefined {
-  const given = path.replace(/^file:(?:\/\/(?:localhost)?(?=\/))?/, '').replace(/^~(?=\/)/, homedir());
+  const given = path
+    .replace(/^(?:duckdb|sqlite):(?!\/\/)/, '')
+    .replace(/^file:(?:\/\/(?:localhost)?(?=\/))?/, '')
+    .replace(/^~(?=\/)/, homedir());
   const files = open.flatMap((file) => [file, `${file}.wal`]);
   if (/[*?[]/.test(given)) return files.find((file) => globMatches(resolve(given), resolve(file)));
   const found = stat(given);

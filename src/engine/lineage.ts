@@ -34,10 +34,13 @@ export async function lineageOf(
   connection: LineageConnection,
   parameters: readonly LineageParameter[] = [],
 ): Promise<LineageEntry[]> {
-  // The file that was opened is the first database, and the guard keeps it attached.
-  const [main] = await connection.all<{ name: string }>(
-    'SELECT database_name AS name FROM duckdb_databases() WHERE NOT internal ORDER BY database_oid ASC NULLS LAST LIMIT 1',
-  );
+  // Ours is the first with our ledger: a file called cron.duckdb is attached under another name beside an empty main database.
+  const [main] = await connection.all<{ name: string }>(`
+    SELECT database_name AS name FROM duckdb_databases() d
+    WHERE NOT internal
+    ORDER BY database_oid NOT IN (SELECT database_oid FROM duckdb_schemas() WHERE schema_name = 'cuckoo_ledger') ASC NULLS LAST,
+      database_oid ASC NULLS LAST
+    LIMIT 1`);
   const tables = new Tables(main?.name ?? '');
   for (const statement of statements) {
     const text = withoutParameters(statement, parameters);
@@ -47,6 +50,12 @@ export async function lineageOf(
     else await readStatement(text, connection, tables);
   }
   return tables.entries();
+}
+
+/** Each entry once, in the order of their names. */
+export function merged(entries: readonly LineageEntry[]): LineageEntry[] {
+  const once = new Map(entries.map((entry) => [`${entry.access} ${entry.table?.toLowerCase() ?? ''}`, entry]));
+  return [...once.values()].sort((a, b) => compare(a.table ?? '', b.table ?? '') || compare(a.access, b.access));
 }
 
 async function readStatement(text: string, connection: LineageConnection, tables: Tables): Promise<void> {
@@ -109,7 +118,7 @@ interface TableName {
 /** What was found so far. */
 class Tables {
   readonly #database: string;
-  readonly #found = new Map<string, LineageEntry>();
+  readonly #found: LineageEntry[] = [];
   /** Temporary tables that an earlier statement makes: they are no business of others. */
   readonly #temporary = new Set<string>();
 
@@ -118,7 +127,7 @@ class Tables {
   }
 
   entries(): LineageEntry[] {
-    return [...this.#found.values()].sort((a, b) => compare(a.table ?? '', b.table ?? '') || compare(a.access, b.access));
+    return merged(this.#found);
   }
 
   unknown(statement: string): void {
@@ -200,7 +209,7 @@ class Tables {
   }
 
   #add(table: string | null, access: LineageEntry['access']): void {
-    this.#found.set(`${access} ${table?.toLowerCase() ?? ''}`, { table, access });
+    this.#found.push({ table, access });
   }
 }
 

@@ -113,6 +113,8 @@ const hostile = [
   `ATTACH '${path('cron.duckdb')}'`,
   `ATTACH '${path('Cron.v2.db')}' (READ_ONLY)`,
   `ATTACH '${path('hard.csv')}' AS twin`,
+  `ATTACH 'duckdb:${path('hard.csv')}' AS twin`,
+  `ATTACH 'duckdb:${path('cron.db')}'`,
   'USE cron',
   'USE nest.cuckoo_ledger',
   "SET schema = 'cron'",

@@ -1,6 +1,11 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openEngine } from '../../src/engine/engine.ts';
 import { type LineageConnection, type LineageParameter, lineageOf } from '../../src/engine/lineage.ts';
+import { test } from '../support/database.ts';
 
 let instance: DuckDBInstance;
 let run: (sql: string) => Promise<unknown>;
@@ -168,4 +173,30 @@ it('neither executes anything nor aborts the transaction it is asked in', async 
   expect(await connection.all('SELECT * FROM stock')).toEqual([{ id: 77, amount: 1 }]);
   await run('ROLLBACK');
   expect(await connection.all('SELECT * FROM stock')).toEqual([]);
+});
+
+describe('definitions', () => {
+  test('a CALL reads and writes what its procedure does', async ({ db }) => {
+    await db.run(
+      'CREATE TABLE orders (id INTEGER)',
+      'CREATE TABLE stock (id INTEGER)',
+      'UPSERT PROCEDURE fill(day TIMESTAMPTZ) AS BEGIN INSERT INTO stock SELECT id FROM orders; END',
+      'UPSERT PROCEDURE both() AS BEGIN CALL fill($scheduled_at); TRUNCATE orders; END',
+      "SELECT cron.schedule('j', '@daily', 'CALL both()')",
+    );
+    const found = await db.rows("SELECT table_name, access FROM cron.lineage WHERE object = 'j' ORDER BY ALL");
+    expect(found.map((row) => Object.values(row).join(' '))).toEqual(['orders reads', 'orders writes', 'stock writes']);
+  });
+
+  test('a file called cron.duckdb has tables like any other', async ({ db }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'cuckoo-lineage-'));
+    const engine = await openEngine(join(folder, 'cron.duckdb'), { clock: db.clock, zone: 'UTC' });
+    const session = await engine.session({ actor: 'tester', admin: true });
+    await session.execute('CREATE TABLE stock (id INTEGER)');
+    await session.execute("UPSERT SCHEDULE j ( sched: '@daily', sql: 'INSERT INTO stock VALUES (1)' )");
+    expect(await (await session.execute('SELECT table_name, access FROM cron.lineage')).toArray()).toEqual([['stock', 'writes']]);
+    await session.close();
+    await engine.close();
+    rmSync(folder, { recursive: true });
+  });
 });
