@@ -13,12 +13,13 @@ export interface JobStatement {
   readonly rest: number;
 }
 
-/** undefined for what is DuckDB's alone. */
-export function jobStatementOf(text: string): JobStatement | undefined {
+/** undefined for what is DuckDB's alone, such as a table of another database that is called so. */
+export function jobStatementOf(text: string, database: string): JobStatement | undefined {
   if (!/cron/i.test(text)) return undefined;
   const facts = factsOf(text);
   for (const act of facts.acts) {
     if (act.kind !== 'write' || act.target.at(-2)?.toLowerCase() !== 'cron') continue;
+    if ((act.target.at(-3) ?? database).toLowerCase() !== database.toLowerCase()) continue;
     const table = act.target.at(-1)?.toLowerCase();
     const place = { text, verb: act.span.start, rest: act.span.end };
     if (table === 'job_run_details' && act.verb === 'delete') return { kind: 'delete', ...place };

@@ -129,7 +129,7 @@ export class Session {
   async #passThrough(statement: PassThroughStatement, parameters: Parameters | undefined, warnings: Warning[] = []): Promise<Result> {
     const { text } = statement;
     this.#mustNotBreakOthers(text);
-    const job = statement.mentionsCron && this.#engine.hasLedger ? jobStatementOf(text) : undefined;
+    const job = statement.mentionsCron && this.#engine.hasLedger ? jobStatementOf(text, this.#engine.sql.database) : undefined;
     if (job !== undefined && this.transaction !== 'aborted') {
       const scope = { context: this.#context(), queues: this.#engine.jobQueues, tag: tagOf(statement) };
       return this.#admit(() => runJobStatement(job, parameters, scope));

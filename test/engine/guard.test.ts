@@ -2,6 +2,7 @@ import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symli
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GuardContext, guard, guardBody } from '../../src/engine/guard.ts';
 import { test } from '../support/database.ts';
@@ -422,4 +423,15 @@ describe('wherever SQL stands in a statement of ours', () => {
     expect(db.engine.database.holdsLock()).not.toBe(false);
     expect(await db.rows('SELECT name FROM cron.schedules')).toEqual([]);
   });
+});
+
+it('any text is either refused or not: the guard never fails', () => {
+  const words = hostile.flatMap((text) => text.split(/(\W)/)).filter((piece) => piece !== '');
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...words), { maxLength: 25 }), (pieces) => {
+      guard(pieces.join(''), context);
+      guardBody(pieces.join(' '));
+    }),
+    { numRuns: 3000 },
+  );
 });

@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect } from 'vitest';
+import { jobStatementOf } from '../../src/engine/jobStatement.ts';
 import { type TestDatabase, test } from '../support/database.ts';
 
 /** The one value of a one-row answer. */
@@ -344,6 +346,21 @@ describe('cron.job', () => {
     expect((await db.rows('LIST SCHEDULES'))[0]).toMatchObject({ enabled: false });
   });
 
+  test("a table of the same name in another database is that database's", async ({ db }) => {
+    await db.run(
+      "ATTACH ':memory:' AS far",
+      'CREATE SCHEMA far.cron',
+      'CREATE TABLE far.cron.job (active BOOLEAN)',
+      'INSERT INTO far.cron.job VALUES (true)',
+    );
+    await db.run(
+      "SELECT cron.schedule('j', '@daily', 'SELECT 1')",
+      'UPDATE far.cron.job SET active = false',
+      'UPDATE my.cron.job SET active = active',
+    );
+    expect(await table(db, 'SELECT f.active, j.active FROM far.cron.job f, my.cron.job j')).toEqual([[false, true]]);
+  });
+
   test.for([
     ["UPDATE cron.job SET jobname = 'x'", 'unsupported'],
     ["UPDATE cron.job SET nodename = ''", 'unsupported'],
@@ -466,4 +483,37 @@ test('jobs and their history are readable without Cuckoo, and the functions say 
   await expect(connection.run("SELECT cron.schedule('j', '@daily', 'SELECT 1')")).rejects.toThrow('cuckoo_fn_job_schedule');
   connection.closeSync();
   instance.closeSync();
+});
+
+test('any text is either one of these statements or not: it never fails', () => {
+  const piece = fc.constantFrom(
+    'DELETE FROM',
+    'UPDATE',
+    'cron',
+    '.',
+    'job',
+    'job_run_details',
+    'SET',
+    'WHERE',
+    'SELECT',
+    'schedule',
+    '(',
+    ')',
+    "'",
+    '$$',
+    ',',
+    ';',
+    '--',
+    '/*',
+    '"',
+    'x',
+    ' ',
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
+      jobStatementOf(pieces.join(' '), 'my');
+      jobStatementOf(pieces.join(''), 'my');
+    }),
+    { numRuns: 3000 },
+  );
 });

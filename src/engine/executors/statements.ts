@@ -81,7 +81,7 @@ async function runStatement(
       }
     }
   }
-  const job = jobStatementOf(text);
+  const job = jobStatementOf(text, scope.sql.database);
   if (job?.kind === 'delete') {
     return { columns: [], rows: [], rowsChanged: await deleteJobRunDetails(job, used(text, bindings), scope.connection, scope.sql) };
   }

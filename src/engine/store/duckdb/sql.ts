@@ -34,6 +34,7 @@ export function sqlFor(database: string) {
       ${instant('$last_success_at')} AS last_success_at`;
   const routine = `name, kind, version::DOUBLE AS version, language, bound::VARCHAR AS bound, definition`;
   return {
+    database,
     ledger,
     cron,
 
