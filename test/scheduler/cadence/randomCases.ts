@@ -39,7 +39,7 @@ export function randomCase(seed: number, options: { readonly zones: readonly str
   const anywhere = () => whole(0, 47_000 * 86_400) * 1000;
   const changes = chance(0.5) ? changesOf(zone, whole(1970, 2099)) : [];
   const change = changes.length > 0 ? pick(changes) : undefined;
-  const nearby = (at: number) => at + (chance(0.5) ? whole(-3 * 3600, 3 * 3600) : whole(-40 * 3600, 40 * 3600)) * 1000;
+  const nearby = (at: number) => at + pick([1.5, 1.5, 3, 40].map((hours) => whole(-hours * 3600, hours * 3600))) * 1000;
   const faraway = () => Date.UTC(whole(2100, 9998), whole(0, 11), whole(1, 28), whole(0, 23), whole(0, 59), whole(0, 59));
   const rounded =
     change !== undefined ? nearby(change.at) : chance(0.03) ? whole(0, 3 * 86_400) * 1000 : chance(0.05) ? faraway() : anywhere();
