@@ -68,7 +68,10 @@ async function sqlAnswers(examples: readonly Example[], columns?: number): Promi
 function compare(path: string, markdown: string, answers: readonly Answer[], mask: (text: string) => string): void {
   const wrong = different(answers, mask);
   if (updates && wrong.length > 0) write(path, refreshed(markdown, wrong));
-  else expect(wrong.map(({ source, text }) => told(source, text))).toEqual(wrong.map(({ source, fence }) => told(source, fence.text)));
+  else
+    expect(wrong.map(({ source, text }) => told(source, mask(text)))).toEqual(
+      wrong.map(({ source, fence }) => told(source, mask(fence.text))),
+    );
 }
 
 function different(answers: readonly Answer[], mask: (text: string) => string): Held[] {
