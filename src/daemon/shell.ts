@@ -23,7 +23,7 @@ import { readScript, runPieces } from './script.ts';
 
 export type TimerSetting = 'on' | 'off' | 'auto';
 
-/** failed: it was told on standard error. */
+/** failed: it was told on standard error, or the user has stopped it; what stands behind is not run. */
 export type Outcome = 'done' | 'failed' | 'quit';
 
 export interface ShellOptions {
@@ -85,7 +85,8 @@ export class Shell {
       if (piece.kind === 'command') return await runCommand(this, piece.text);
       await this.show(piece.text);
       this.#tellTime(this.#options.clock.monotonicMs() - since);
-      return 'done';
+      // An interrupt that came too late for this statement still keeps those behind it from running.
+      return this.#interrupted ? 'failed' : 'done';
     } catch (error) {
       this.#progress?.clear();
       if (error instanceof OutputClosed) throw error;
