@@ -56,66 +56,70 @@ describe("the examples of pg_cron's own page", () => {
 });
 
 describe('schedules', () => {
-  test.for([
-    ['* * * * *', '* * * * *'],
-    ['*/15 9-17 * * 1-5', '*/15 9-17 * * 1-5'],
-    ['0 0 1,15 * MON', '0 0 1,15 * MON'],
-    ['0 0 1 jan-mar sun', '0 0 1 JAN-MAR SUN'],
-    ['30 3 * * 7', '30 3 * * 7'],
-    ['  5 4 * * *  ', '5 4 * * *'],
-    // Vixie's cron takes a field that begins with `*` for unrestricted: then both day fields must match.
-    ['0 0 */10 * 1', '0 0 */10 * +1'],
-    ['0 0 1 * */2', '0 0 1 * +*/2'],
-    ['0 11 $ * *', '0 11 L * *'],
-    ['1 second', 'every 1s'],
-    [' 30 sEcOnDs ', 'every 30s'],
-    ['59 seconds', 'every 59s'],
-    ['17  seconds ', 'every 17s'],
-    ['@hourly', '@hourly'],
-    ['@reboot', '@reboot'],
-    ['@restart', '@reboot'],
-  ])('%j is taken and kept as it was given', async ([given, canonical], { db }) => {
-    await db.rows('SELECT cron.schedule($1, $2, $3)', ['j', given, 'SELECT 1']);
-    expect(await table(db, 'SELECT schedule FROM cron.job')).toEqual([[given]]);
-    const [row] = await table(db, 'SELECT sched FROM cron.schedules');
-    expect(String(row).toLowerCase()).toBe(canonical?.toLowerCase());
+  test('are taken and kept as they were given', async ({ db }) => {
+    for (const [given, canonical] of [
+      ['* * * * *', '* * * * *'],
+      ['*/15 9-17 * * 1-5', '*/15 9-17 * * 1-5'],
+      ['0 0 1,15 * MON', '0 0 1,15 * MON'],
+      ['0 0 1 jan-mar sun', '0 0 1 JAN-MAR SUN'],
+      ['30 3 * * 7', '30 3 * * 7'],
+      ['  5 4 * * *  ', '5 4 * * *'],
+      // Vixie's cron takes a field that begins with `*` for unrestricted: then both day fields must match.
+      ['0 0 */10 * 1', '0 0 */10 * +1'],
+      ['0 0 1 * */2', '0 0 1 * +*/2'],
+      ['0 11 $ * *', '0 11 L * *'],
+      ['1 second', 'every 1s'],
+      [' 30 sEcOnDs ', 'every 30s'],
+      ['59 seconds', 'every 59s'],
+      ['17  seconds ', 'every 17s'],
+      ['@hourly', '@hourly'],
+      ['@reboot', '@reboot'],
+      ['@restart', '@reboot'],
+    ] as const) {
+      await db.rows('SELECT cron.schedule($1, $2, $3)', ['j', given, 'SELECT 1']);
+      expect(await table(db, 'SELECT schedule FROM cron.job')).toEqual([[given]]);
+      const [row] = await table(db, 'SELECT sched FROM cron.schedules');
+      expect(String(row).toLowerCase()).toBe(canonical.toLowerCase());
+    }
   });
 
-  test.for([
-    'a'.repeat(1000),
-    '* * * *',
-    '* * * * * *',
-    '0 0 0 1 1 1 2027',
-    '5 secondc',
-    '50 seconds c',
-    '*/0 10 * * *',
-    '-1 * * * *',
-    '*/-1 10 * * *',
-    '*/60 10 * * *',
-    '* * * 13 *',
-    '* * * 0 *',
-    '*/5000000000 10 * * *',
-    '-1 seconds',
-    '0 seconds',
-    '60 seconds',
-    '10000000000 seconds',
-    '@restar',
-    '0 11 $foo * *',
-    'every 5m',
-    '5m',
-    'at 2027-01-01',
-    'business days at 18:00',
-    '0 0 L * *',
-    '0 0 1W * *',
-    '0 0 * * 1#1',
-    '0 0 ? * 1',
-    '0 0 1 * +1',
-    '',
-  ])('%j is refused in the words of pg_cron', async (given, { db }) => {
-    const mistake = await db.mistake(`SELECT cron.schedule('j', '${given}', 'SELECT 1')`);
-    expect(mistake.code).toBe('invalid_cadence');
-    expect(mistake.message).toContain(`invalid schedule: ${given.slice(0, 200)}`);
-    expect(mistake.hint).toContain("Use cron format (e.g. 5 4 * * *), or interval format '[1-59] seconds'");
+  test('that are wrong are refused in the words of pg_cron', async ({ db }) => {
+    for (const given of [
+      'a'.repeat(1000),
+      '* * * *',
+      '* * * * * *',
+      '0 0 0 1 1 1 2027',
+      '5 secondc',
+      '50 seconds c',
+      '*/0 10 * * *',
+      '-1 * * * *',
+      '*/-1 10 * * *',
+      '*/60 10 * * *',
+      '* * * 13 *',
+      '* * * 0 *',
+      '*/5000000000 10 * * *',
+      '-1 seconds',
+      '0 seconds',
+      '60 seconds',
+      '10000000000 seconds',
+      '@restar',
+      '0 11 $foo * *',
+      'every 5m',
+      '5m',
+      'at 2027-01-01',
+      'business days at 18:00',
+      '0 0 L * *',
+      '0 0 1W * *',
+      '0 0 * * 1#1',
+      '0 0 ? * 1',
+      '0 0 1 * +1',
+      '',
+    ]) {
+      const mistake = await db.mistake(`SELECT cron.schedule('j', '${given}', 'SELECT 1')`);
+      expect([given, mistake.code]).toEqual([given, 'invalid_cadence']);
+      expect(mistake.message).toContain(`invalid schedule: ${given.slice(0, 200)}`);
+      expect(mistake.hint).toContain("Use cron format (e.g. 5 4 * * *), or interval format '[1-59] seconds'");
+    }
     expect(await table(db, 'SELECT * FROM cuckoo_ledger.schedule')).toEqual([]);
   });
 });
@@ -148,34 +152,35 @@ describe('the arguments', () => {
     expect(gone.columns.map((column) => column.name)).toEqual(['unschedule', 'alter_job']);
   });
 
-  test.for([
-    ["cron.schedule(NULL, '@daily', 'SELECT 1')", 'job_name can not be NULL'],
-    ["cron.schedule('a', NULL, 'SELECT 1')", 'schedule can not be NULL'],
-    ["cron.schedule('a', '@daily', NULL)", 'command can not be NULL'],
-    ["cron.schedule(NULL, 'SELECT 1')", 'schedule can not be NULL'],
-    ["cron.schedule('@daily', NULL)", 'command can not be NULL'],
-    ["cron.schedule('', '@daily', 'SELECT 1')", 'job_name is empty'],
-    ["cron.schedule(repeat('x', 256), '@daily', 'SELECT 1')", 'job_name has 256 characters'],
-    ["cron.schedule('@daily', '')", 'command: there is no statement in it'],
-    ["cron.schedule('@daily', 'COMMIT')", "command: COMMIT would end the run's own transaction"],
-    ["cron.schedule('@daily', 'SELECT $1')", 'command: '],
-    ["cron.schedule('@daily', 'SELECT ''open')", 'command: '],
-    ["cron.schedule('@daily', $$SELECT cron.schedule('@daily', 'SELECT 1')$$)", 'command: a run cannot call cron.schedule'],
-    ["cron.schedule_in_database('a', '@daily', 'SELECT 1', 'elsewhere')", 'database "elsewhere" does not exist'],
-    ["cron.schedule_in_database('a', '@daily', 'SELECT 1', 'my', username := 'postgres')", 'role "postgres" does not exist'],
-    ["cron.unschedule('no_such_job')", "could not find valid entry for job 'no_such_job'"],
-    ['cron.unschedule(42)', 'could not find valid entry for job 42'],
-    ['cron.unschedule(NULL::BIGINT)', 'job_id can not be NULL'],
-    ['cron.unschedule(NULL::VARCHAR)', 'job_name can not be NULL'],
-    ['cron.alter_job(1)', 'no updates specified'],
-    ['cron.alter_job(2, active := false)', "Job 2 does not exist or you don't own it"],
-    ['cron.alter_job(NULL, active := false)', 'job_id can not be NULL'],
-    ["cron.alter_job(job_id := 1, database := 'hopedoesnotexist')", 'database "hopedoesnotexist" does not exist'],
-    ["cron.alter_job(1, schedule := '60 seconds')", 'invalid schedule: 60 seconds'],
-  ])('SELECT %s fails: %s', async ([call, message], { db }) => {
+  test('that are wrong are told in the words of pg_cron, and nothing happens', async ({ db }) => {
     await db.run("SELECT cron.schedule('present', '@daily', 'SELECT 1')");
-    const mistake = await db.mistake(`SELECT ${call}`);
-    expect(mistake.message).toContain(message);
+    for (const [call, message] of [
+      ["cron.schedule(NULL, '@daily', 'SELECT 1')", 'job_name can not be NULL'],
+      ["cron.schedule('a', NULL, 'SELECT 1')", 'schedule can not be NULL'],
+      ["cron.schedule('a', '@daily', NULL)", 'command can not be NULL'],
+      ["cron.schedule(NULL, 'SELECT 1')", 'schedule can not be NULL'],
+      ["cron.schedule('@daily', NULL)", 'command can not be NULL'],
+      ["cron.schedule('', '@daily', 'SELECT 1')", 'job_name is empty'],
+      ["cron.schedule(repeat('x', 256), '@daily', 'SELECT 1')", 'job_name has 256 characters'],
+      ["cron.schedule('@daily', '')", 'command: there is no statement in it'],
+      ["cron.schedule('@daily', 'COMMIT')", "command: COMMIT would end the run's own transaction"],
+      ["cron.schedule('@daily', 'SELECT $1')", 'command: '],
+      ["cron.schedule('@daily', 'SELECT ''open')", 'command: '],
+      ["cron.schedule('@daily', $$SELECT cron.schedule('@daily', 'SELECT 1')$$)", 'command: a run cannot call cron.schedule'],
+      ["cron.schedule_in_database('a', '@daily', 'SELECT 1', 'elsewhere')", 'database "elsewhere" does not exist'],
+      ["cron.schedule_in_database('a', '@daily', 'SELECT 1', 'my', username := 'postgres')", 'role "postgres" does not exist'],
+      ["cron.unschedule('no_such_job')", "could not find valid entry for job 'no_such_job'"],
+      ['cron.unschedule(42)', 'could not find valid entry for job 42'],
+      ['cron.unschedule(NULL::BIGINT)', 'job_id can not be NULL'],
+      ['cron.unschedule(NULL::VARCHAR)', 'job_name can not be NULL'],
+      ['cron.alter_job(1)', 'no updates specified'],
+      ['cron.alter_job(2, active := false)', "Job 2 does not exist or you don't own it"],
+      ['cron.alter_job(NULL, active := false)', 'job_id can not be NULL'],
+      ["cron.alter_job(job_id := 1, database := 'hopedoesnotexist')", 'database "hopedoesnotexist" does not exist'],
+      ["cron.alter_job(1, schedule := '60 seconds')", 'invalid schedule: 60 seconds'],
+    ] as const) {
+      expect([call, (await db.mistake(`SELECT ${call}`)).message]).toEqual([call, expect.stringContaining(message)]);
+    }
     expect(await table(db, jobs)).toEqual([[1, 'present', '@daily', 'SELECT 1', true]]);
   });
 
@@ -361,19 +366,20 @@ describe('cron.job', () => {
     expect(await table(db, 'SELECT f.active, j.active FROM far.cron.job f, my.cron.job j')).toEqual([[false, true]]);
   });
 
-  test.for([
-    ["UPDATE cron.job SET jobname = 'x'", 'unsupported'],
-    ["UPDATE cron.job SET nodename = ''", 'unsupported'],
-    ['UPDATE cron.job SET active = NULL', 'constraint'],
-    ["UPDATE cron.job SET schedule = '60 seconds'", 'invalid_cadence'],
-    ["UPDATE cron.job SET command = 'ROLLBACK'", 'forbidden'],
-    ['UPDATE cron.job SET active = false RETURNING jobid', 'unsupported'],
-    ['EXPLAIN ANALYZE UPDATE cron.job SET active = false', 'unsupported'],
-    ['INSERT INTO cron.job (schedule) VALUES (1)', 'forbidden'],
-    ['DELETE FROM cron.job', 'forbidden'],
-  ])('%s is refused', async ([text, code], { db }) => {
+  test('refuses every other write', async ({ db }) => {
     await db.run("SELECT cron.schedule('j', '@daily', 'SELECT 1')");
-    expect((await db.mistake(text ?? '')).code).toBe(code);
+    for (const [text, code] of [
+      ["UPDATE cron.job SET jobname = 'x'", 'unsupported'],
+      ["UPDATE cron.job SET nodename = ''", 'unsupported'],
+      ['UPDATE cron.job SET active = NULL', 'constraint'],
+      ["UPDATE cron.job SET schedule = '60 seconds'", 'invalid_cadence'],
+      ["UPDATE cron.job SET command = 'ROLLBACK'", 'forbidden'],
+      ['UPDATE cron.job SET active = false RETURNING jobid', 'unsupported'],
+      ['EXPLAIN ANALYZE UPDATE cron.job SET active = false', 'unsupported'],
+      ['INSERT INTO cron.job (schedule) VALUES (1)', 'forbidden'],
+      ['DELETE FROM cron.job', 'forbidden'],
+    ] as const)
+      expect([text, (await db.mistake(text)).code]).toEqual([text, code]);
     expect(await table(db, jobs)).toEqual([[1, 'j', '@daily', 'SELECT 1', true]]);
   });
 });
