@@ -9,7 +9,7 @@ import { type CalendarDays, isFree } from './calendar.ts';
 import { civilDayOf } from './civil.ts';
 import { type Evaluator, evaluatorOf, UnionEvaluator, WindowEvaluator } from './evaluator.ts';
 import { MovedEvaluator } from './holidayMove.ts';
-import { zoneNamed } from './zone.ts';
+import { type Zone, zoneNamed } from './zone.ts';
 
 export interface Timing {
   /** Fires at the union; each instant once. */
@@ -49,52 +49,48 @@ export interface CompiledTiming {
 
 /** The first fire due after `after`, refused ones too. */
 export function next(timing: Timing, after: Instant): Fire | undefined {
-  const compiled = compile(timing);
+  const compiled = compiledOnce(timing);
   const due = compiled.nextMs(after);
   return due === Number.POSITIVE_INFINITY ? undefined : compiled.fireAt(due);
 }
 
 /** The last fire due before `before`, refused ones too. */
 export function previous(timing: Timing, before: Instant): Fire | undefined {
-  const compiled = compile(timing);
+  const compiled = compiledOnce(timing);
   const due = compiled.previousMs(before);
   return due === Number.NEGATIVE_INFINITY ? undefined : compiled.fireAt(due);
 }
 
 /** Whether a fire, refused or not, is due at this very instant. */
 export function matches(timing: Timing, instant: Instant): boolean {
-  return compile(timing).matchesMs(instant);
+  return compiledOnce(timing).matchesMs(instant);
 }
 
 const compiledTimings = new WeakMap<Timing, CompiledTiming>();
 
-/** Equal plain timings share one value: a million schedules of a thousand cadences hold a thousand evaluators. */
-export function compile(timing: Timing): CompiledTiming {
-  const known = compiledTimings.get(timing);
-  if (known !== undefined) return known;
-  const compiled = composed(timing);
-  compiledTimings.set(timing, compiled);
+function compiledOnce(timing: Timing): CompiledTiming {
+  let compiled = compiledTimings.get(timing);
+  if (compiled === undefined) {
+    compiled = compile(timing);
+    compiledTimings.set(timing, compiled);
+  }
   return compiled;
 }
 
-function composed(timing: Timing): CompiledTiming {
+/** Equal plain timings share one value: a million schedules of a thousand cadences hold a thousand evaluators. */
+export function compile(timing: Timing): CompiledTiming {
   const base = baseOf(timing);
-  const windowed = timing.starts === undefined && timing.ends === undefined ? base : new WindowEvaluator(base, timing.starts, timing.ends);
+  const { starts, ends, calendar, onHoliday } = timing;
+  const windowed = starts === undefined && ends === undefined ? base : new WindowEvaluator(base, starts, ends);
   const jitterMs = jitterOf(timing);
-  const moves = timing.onHoliday === 'next' || timing.onHoliday === 'previous';
-  if (timing.calendar !== undefined && moves) {
-    const moved = new MovedEvaluator(windowed, zoneNamed(timing.zone), timing.calendar, timing.onHoliday === 'next' ? 1 : -1);
-    return new ComposedTiming(moved, jitterMs, timing, moved);
+  if (calendar !== undefined && (onHoliday === 'next' || onHoliday === 'previous')) {
+    const moved = new MovedEvaluator(windowed, zoneNamed(timing.zone), calendar, onHoliday === 'next' ? 1 : -1);
+    return new ComposedTiming(moved, jitterMs, { moved });
   }
-  if (
-    windowed === base &&
-    base instanceof PlainTiming &&
-    jitterMs === 0 &&
-    !(timing.calendar !== undefined && timing.onHoliday === 'skip')
-  ) {
-    return base;
+  if (calendar !== undefined && onHoliday === 'skip') {
+    return new ComposedTiming(windowed, jitterMs, { refusing: { calendar, zone: zoneNamed(timing.zone) } });
   }
-  return new ComposedTiming(windowed, jitterMs, timing, undefined);
+  return windowed === base && jitterMs === 0 ? base : new ComposedTiming(windowed, jitterMs, {});
 }
 
 /** Cadences alone: nominal and due are one, and nobody refuses. Shared between the timings that have them. */
@@ -125,14 +121,18 @@ class PlainTiming implements CompiledTiming {
 class ComposedTiming implements CompiledTiming {
   private readonly evaluator: Evaluator;
   private readonly jitterMs: number;
-  private readonly timing: Timing;
   private readonly moved: MovedEvaluator | undefined;
+  private readonly refusing: { readonly calendar: CalendarDays; readonly zone: Zone } | undefined;
 
-  constructor(evaluator: Evaluator, jitterMs: number, timing: Timing, moved: MovedEvaluator | undefined) {
+  constructor(
+    evaluator: Evaluator,
+    jitterMs: number,
+    by: { readonly moved?: MovedEvaluator; readonly refusing?: { readonly calendar: CalendarDays; readonly zone: Zone } },
+  ) {
     this.evaluator = evaluator;
     this.jitterMs = jitterMs;
-    this.timing = timing;
-    this.moved = moved;
+    this.moved = by.moved;
+    this.refusing = by.refusing;
   }
 
   nextMs(after: Instant): number {
@@ -148,11 +148,11 @@ class ComposedTiming implements CompiledTiming {
   }
 
   fireAt(due: Instant): Fire {
-    const moved = due - this.jitterMs;
-    if (this.moved !== undefined) return { nominal: this.moved.nominalOf(moved), due, refused: false };
-    const { calendar, onHoliday, zone } = this.timing;
-    const refused = calendar !== undefined && onHoliday === 'skip' && isFree(calendar, civilDayOf(zoneNamed(zone).civilAt(moved)));
-    return { nominal: moved, due, refused };
+    const unjittered = due - this.jitterMs;
+    const { moved, refusing } = this;
+    if (moved !== undefined) return { nominal: moved.nominalOf(unjittered), due, refused: false };
+    const refused = refusing !== undefined && isFree(refusing.calendar, civilDayOf(refusing.zone.civilAt(unjittered)));
+    return { nominal: unjittered, due, refused };
   }
 }
 

@@ -245,6 +245,18 @@ function plainSet(field: string, low: number, high: number, names: readonly stri
   return values;
 }
 
+const sets = new Map<string, Set<number>>();
+
+function rememberedSet(piece: string, low: number, high: number, names?: readonly string[]): Set<number> {
+  const key = `${high} ${piece}`;
+  const known = sets.get(key);
+  if (known !== undefined) return known;
+  if (sets.size > 10_000) sets.clear();
+  const values = plainSet(piece, low, high, names);
+  sets.set(key, values);
+  return values;
+}
+
 function cronTimes(cron: OracleCron, firstMs: number, lastMs: number): number[] {
   const times: number[] = [];
   for (const hour of cron.hours) {
@@ -294,7 +306,7 @@ function dayPieceMatches(piece: string, date: Date): boolean {
     const best = workdays.reduce((left, right) => (Math.abs(right - target) < Math.abs(left - target) ? right : left));
     return today === best;
   }
-  return plainSet(piece, 1, 31).has(today);
+  return rememberedSet(piece, 1, 31).has(today);
 }
 
 function weekdayPieceMatches(piece: string, date: Date): boolean {
@@ -306,7 +318,7 @@ function weekdayPieceMatches(piece: string, date: Date): boolean {
     if (nth[2] === 'L') return date.getUTCDate() + 7 > lastOfMonth(date);
     return Math.ceil(date.getUTCDate() / 7) === Number(nth[2]);
   }
-  const values = plainSet(piece, 0, 7, weekdayNames);
+  const values = rememberedSet(piece, 0, 7, weekdayNames);
   return values.has(weekday) || (weekday === 0 && values.has(7));
 }
 
@@ -340,12 +352,12 @@ function wordsMatch(words: string, day: number, timing: OracleTiming): boolean {
     number,
     number,
   ];
+  const weekday = ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday'].indexOf(noun!);
+  if (weekday >= 0 && weekday !== date.getUTCDay()) return false;
   const days: Date[] = [];
   for (let at = Date.UTC(year, firstMonth, 1); at < Date.UTC(year, firstMonth + months, 1); at += dayMs) {
     const candidate = new Date(at);
-    const isWeekday =
-      ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday'].indexOf(noun!) === candidate.getUTCDay();
-    if (noun === 'day' || (noun === 'business day' && business(candidate)) || isWeekday) days.push(candidate);
+    if (noun === 'day' || (noun === 'business day' && business(candidate)) || weekday === candidate.getUTCDay()) days.push(candidate);
   }
   const index = ['first', 'second', 'third', 'fourth', 'fifth'].indexOf(ordinal!);
   return (ordinal === 'last' ? days.at(-1) : days[index])?.getTime() === date.getTime();

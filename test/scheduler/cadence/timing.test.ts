@@ -40,7 +40,7 @@ function fires(given: Timing, after: string, count: number): Fire[] {
 const dues = (given: Timing, after: string, count: number) => fires(given, after, count).map((fire) => shown(fire.due));
 
 describe('next, previous and matches agree with one another', () => {
-  it('in any zone, for any form and option', () => {
+  it('in any zone, for any form and option', { timeout: 120_000 }, () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const given = randomCase(seed, { zones: provenZones });
@@ -65,7 +65,7 @@ describe('next, previous and matches agree with one another', () => {
         const middle = Math.floor((given.start + first.due) / 2);
         if (middle > given.start && middle < first.due) expect(matches(value, middle)).toBe(false);
       }),
-      { numRuns: 4000, seed: 20_261_120 },
+      { numRuns: 3000, seed: 20_261_120 },
     );
   });
 
