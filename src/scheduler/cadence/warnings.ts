@@ -78,11 +78,13 @@ function gapWarning(timing: Timing, cadence: Cadence, now: Instant): Warning | u
   const { gap } = clockChangesOf(cadence, timing);
   const realTime = cadence.kind === 'cron' && cadence.realTime;
   // An instant in the far future is looked at where it stands.
-  const start = cadence.kind === 'once' ? cadence.at - dayMs : now;
-  let at = Math.max(0, start);
-  while (at < Math.max(0, start) + gapsAheadMs && at < lastInstant) {
+  const start = Math.max(0, timing.starts ?? 0, cadence.kind === 'once' ? cadence.at - dayMs : now);
+  const end = Math.min(start + gapsAheadMs, timing.ends ?? lastInstant, lastInstant);
+  let at = start;
+  while (at < end) {
     zone.seek(at);
     const { until, offset, beyond } = zone;
+    if (until >= end) return undefined;
     if (beyond > offset) {
       const [low, high] = [until + offset, until + beyond];
       const reading = pattern.atOrAfter(low);

@@ -1,5 +1,6 @@
 // Reading cadences: what is understood, what is refused, and where an error points.
 
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Diagnostic } from '../../../src/core/diagnostic.ts';
 import { type Cadence, next, parseCadence, type Timing } from '../../../src/scheduler/cadence/cadence.ts';
@@ -215,4 +216,93 @@ it('@reboot knows no instant', () => {
 
 it('answers a text it has seen with the very same value', () => {
   expect(read('7 7 7 7 *')).toBe(read('7 7 7 7 *'));
+});
+
+describe('whatever is written', () => {
+  const scraps = [
+    '*',
+    '?',
+    '/',
+    '-',
+    ',',
+    '#',
+    '+',
+    'L',
+    'W',
+    'LW',
+    '15W',
+    '1#1',
+    'MON',
+    'jan',
+    '0',
+    '5',
+    '59',
+    '60',
+    '2027',
+    ' ',
+    ' ',
+    ' ',
+    '  ',
+    '@',
+    'every',
+    'at',
+    'from',
+    "'",
+    '"',
+    ':',
+    '30m',
+    'd',
+    'month',
+    'end',
+    'business',
+    'days',
+    'first',
+    'of',
+    '18:00',
+    '2027-01-01',
+    'T',
+    'Z',
+    '+02:00',
+    '$',
+    'é',
+    '\u0000',
+    '💥',
+  ];
+  const texts = fc.oneof(
+    fc.array(fc.constantFrom(...scraps), { maxLength: 16 }).map((parts) => parts.join('')),
+    fc.string({ maxLength: 40 }),
+    fc
+      .array(fc.constantFrom('*', '0', '5', '*/7', '1-5', 'L', '15W', '1#2', 'MON', '+1', '?'), { minLength: 4, maxLength: 8 })
+      .map((fields) => fields.join(' ')),
+  );
+  it('is a cadence or a Diagnostic that points into the text', () => {
+    fc.assert(
+      fc.property(texts, (text) => {
+        try {
+          read(text);
+        } catch (error) {
+          if (!(error instanceof Diagnostic)) throw error;
+          const { span } = error;
+          expect(span).toBeDefined();
+          expect(span && span.start >= 0 && span.start <= span.end && span.end <= text.length).toBe(true);
+          expect(error.hint).toBeTruthy();
+        }
+      }),
+      { numRuns: 20_000, seed: 7 },
+    );
+  });
+  it('that is a cadence is the same cadence in its canonical text', () => {
+    fc.assert(
+      fc.property(texts, (text) => {
+        let cadence: Cadence;
+        try {
+          cadence = read(text);
+        } catch {
+          return;
+        }
+        expect(read(cadence.text)).toEqual(cadence);
+      }),
+      { numRuns: 20_000, seed: 8 },
+    );
+  });
 });

@@ -126,6 +126,7 @@ group('warnings', () => {
     for (const text of ['*/15 * * * *', '0 4 * * *', 'every 1h', '30 2 15 * *', '2027-03-28T02:30:00Z'])
       expect(warningsFor(timing(text), now)).toEqual([]);
     expect(warningsFor(timing('30 2 * * *', { zone: 'UTC' }), now)).toEqual([]);
+    expect(warningsFor(timing('30 2 * * *', { ends: Date.parse('2027-03-01') }), now)).toEqual([]);
   });
   it('says what is already past', () => {
     expect(warningsFor(timing("at '2020-01-01 00:00'"), now).map((warning) => warning.code)).toEqual(['already_past']);
