@@ -37,6 +37,15 @@ test('the lock file holds no machine’s addresses', () => {
   expect(places(/"resolved"/, ['package-lock.json'])).toEqual([]);
 });
 
+test('the lock file holds the optional packages of every platform, without which `npm ci` refuses it', () => {
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+    packages: Readonly<Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> }>>;
+  };
+  const wanted = Object.values(packages).flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}));
+  expect(wanted.length).toBeGreaterThan(20);
+  expect(wanted.filter((name) => packages[`node_modules/${name}`] === undefined)).toEqual([]);
+});
+
 test('a file is a concept, named by its domain noun', () => {
   expect(source.filter((path) => /(?:^|\/)(?:utils?|helpers?|common|misc)\.ts$/i.test(path))).toEqual([]);
 });
