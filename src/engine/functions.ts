@@ -19,23 +19,13 @@ import {
   validateZone,
 } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
-import {
-  BIGINT,
-  BOOLEAN,
-  DuckDBListValue,
-  DuckDBTimestampTZValue,
-  type DuckDBValue,
-  type DuckDBVector,
-  LIST,
-  type NativeDatabase,
-  type NativeScalar,
-  TIMESTAMPTZ,
-  VARCHAR,
-} from './store/duckdb/native.ts';
+import { type DuckDB, duckdb, type NativeDatabase, type NativeScalar } from './store/duckdb/native.ts';
 import { textReader } from './store/duckdb/values.ts';
 import type { TimingCache } from './timingCache.ts';
 
-type Cell = DuckDBValue;
+const { BIGINT, BOOLEAN, DuckDBListValue, DuckDBTimestampTZValue, LIST, TIMESTAMPTZ, VARCHAR } = duckdb;
+
+type Cell = DuckDB.DuckDBValue;
 type Kind = 'text' | 'number' | 'instant';
 
 /** One argument of the row at hand; an instant in milliseconds, with its microseconds behind the point. */
@@ -143,7 +133,7 @@ const mostFires = 100_000;
 
 const parameterTypes = { text: VARCHAR, number: BIGINT, instant: TIMESTAMPTZ } as const;
 
-const readersOf: Readonly<Record<Kind, (vector: DuckDBVector) => (row: number) => string | number | null>> = {
+const readersOf: Readonly<Record<Kind, (vector: DuckDB.DuckDBVector) => (row: number) => string | number | null>> = {
   text: textReader,
   number: (vector) => (row) => {
     const item = vector.getItem(row);
@@ -161,7 +151,7 @@ const readersOf: Readonly<Record<Kind, (vector: DuckDBVector) => (row: number) =
 /** Beyond it, microseconds do not fit a double. */
 const farthest = BigInt(Number.MAX_SAFE_INTEGER);
 
-function timestamp(instant: number): DuckDBTimestampTZValue | null {
+function timestamp(instant: number): DuckDB.DuckDBTimestampTZValue | null {
   return Number.isFinite(instant) ? new DuckDBTimestampTZValue(BigInt(instant) * 1000n) : null;
 }
 

@@ -5,9 +5,10 @@ import type { Instant } from '../core/instant.ts';
 import { next, type Timing } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import type { Runner } from './runner.ts';
-import type { NativeDatabase } from './store/duckdb/native.ts';
-import { BIGINT, VARCHAR } from './store/duckdb/native.ts';
+import { duckdb, type NativeDatabase } from './store/duckdb/native.ts';
 import type { TimingCache } from './timingCache.ts';
+
+const { BIGINT, VARCHAR } = duckdb;
 
 /** The first fire after `after` that the calendar does not refuse. */
 export function nextRun(timing: Timing, after: Instant): Instant | undefined {

@@ -9,7 +9,9 @@ import { Diagnostic } from '../core/diagnostic.ts';
 import { parseCadence } from '../scheduler/cadence/cadence.ts';
 import { bindStatements } from './bind/body.ts';
 import { nameKey } from './store/duckdb/catalogue.ts';
-import { BIGINT, BOOLEAN, type NativeDatabase, type NativeScalar, VARCHAR } from './store/duckdb/native.ts';
+import { duckdb, type NativeDatabase, type NativeScalar } from './store/duckdb/native.ts';
+
+const { BIGINT, BOOLEAN, VARCHAR } = duckdb;
 
 export type JobRequest =
   | {

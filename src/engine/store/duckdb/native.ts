@@ -11,26 +11,32 @@
 
 import { randomUUID } from 'node:crypto';
 import { linkSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism, totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import {
-  type DuckDBConnection,
+import type {
+  DuckDBConnection,
   DuckDBDataChunk,
   DuckDBInstance,
   DuckDBMaterializedResult,
-  type DuckDBPreparedStatement,
-  type DuckDBResult,
+  DuckDBPreparedStatement,
+  DuckDBResult,
   DuckDBScalarFunction,
-  type DuckDBType,
-  type DuckDBValue,
-  type DuckDBVector,
-  ResultReturnType,
-  StatementType,
+  DuckDBType,
+  DuckDBValue,
+  DuckDBVector,
 } from '@duckdb/node-api';
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock } from '../../../scheduler/clock.ts';
 import { duckdbDiagnostic } from '../../duckdbError.ts';
 import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, isKeptClosed, keepClosed, resolveDatabasePath } from './file.ts';
+
+/**
+ * The client's classes, functions and constants. Required, not imported: to learn which names an import may ask for, Node would
+ * read each of its hundred CommonJS files a second time, some 80 ms of every start.
+ */
+export const duckdb: typeof import('@duckdb/node-api') = createRequire(import.meta.url)('@duckdb/node-api');
+export type * as DuckDB from '@duckdb/node-api';
 
 export interface NativeOptions {
   readonly clock: Clock;
@@ -163,7 +169,7 @@ class Instance {
 
   static async inMemory(options: NativeOptions): Promise<Instance> {
     const settings = { ...defaultSettings(), ...options.settings };
-    const client = await DuckDBInstance.create(':memory:', settings).catch(raise);
+    const client = await duckdb.DuckDBInstance.create(':memory:', settings).catch(raise);
     return new Instance({ path: ':memory:', catalogue: 'memory', readOnly: false, client, root: await client.connect() });
   }
 
@@ -263,7 +269,7 @@ interface Opened {
 }
 
 async function openUnderOwnName(realPath: string, readOnly: boolean, settings: Record<string, string>): Promise<Opened> {
-  const client = await DuckDBInstance.create(realPath, readOnly ? { ...settings, access_mode: 'READ_ONLY' } : settings).catch(raise);
+  const client = await duckdb.DuckDBInstance.create(realPath, readOnly ? { ...settings, access_mode: 'READ_ONLY' } : settings).catch(raise);
   const root = await client.connect();
   // DuckDB changes names such as `temp` to `temp_db`.
   const answer = await root.runAndReadAll('SELECT current_database()');
@@ -272,7 +278,7 @@ async function openUnderOwnName(realPath: string, readOnly: boolean, settings: R
 
 /** The client can name its main database in no other way than by the file, so the main one is in memory and the file attached. */
 async function openUnder(alias: string, realPath: string, readOnly: boolean, settings: Record<string, string>): Promise<Opened> {
-  const client = await DuckDBInstance.create(':memory:', { temp_directory: `${realPath}.tmp`, ...settings }).catch(raise);
+  const client = await duckdb.DuckDBInstance.create(':memory:', { temp_directory: `${realPath}.tmp`, ...settings }).catch(raise);
   const root = await client.connect();
   const greeting = `USE ${quotedName(alias)}`;
   try {
@@ -296,7 +302,7 @@ async function createWhole(realPath: string, settings: Record<string, string>): 
     for (const path of [draft, `${draft}.wal`]) rmSync(path, { force: true });
   };
   try {
-    const client = await DuckDBInstance.create(draft, settings).catch(raise);
+    const client = await duckdb.DuckDBInstance.create(draft, settings).catch(raise);
     client.closeSync();
     linkSync(draft, realPath);
   } catch (error) {
@@ -429,7 +435,7 @@ export class NativeDatabase {
 }
 
 function scalarFunction(scalar: NativeScalar, volatileCalls: Map<number, number>): DuckDBScalarFunction {
-  return DuckDBScalarFunction.create({
+  return duckdb.DuckDBScalarFunction.create({
     name: scalar.name,
     parameterTypes: scalar.parameterTypes,
     returnType: scalar.returnType,
@@ -576,7 +582,7 @@ export class NativeConnection {
         const result = await this.#answer(operation, () => this.#client.run(sql));
         if (options.leaves !== undefined) this.#transaction = options.leaves;
         else if (operation.mayEndTransaction) this.#transaction = await this.#askTransaction();
-        return result.returnType === ResultReturnType.CHANGED_ROWS ? result.rowsChanged : 0;
+        return result.returnType === duckdb.ResultReturnType.CHANGED_ROWS ? result.rowsChanged : 0;
       } catch (error) {
         throw await this.#failure(error, sql, operation);
       }
@@ -711,10 +717,10 @@ export class NativeConnection {
       const result = atOnce ? await this.#runAtOnce(sql, operation) : await this.#execute(sql, parameters, operation, whole);
       const { statementType } = result;
       const cursor = new StreamCursor(this, result, { sql, parameters, volatileCalls });
-      if (statementType === StatementType.TRANSACTION) {
+      if (statementType === duckdb.StatementType.TRANSACTION) {
         // BEGIN fails inside a transaction, COMMIT and ROLLBACK outside: what succeeds always changes the state.
         this.#transaction = this.#transaction === 'none' ? 'open' : 'none';
-      } else if (statementType === StatementType.EXPLAIN && /analy[sz]e/i.test(sql)) {
+      } else if (statementType === duckdb.StatementType.EXPLAIN && /analy[sz]e/i.test(sql)) {
         // EXPLAIN ANALYZE COMMIT commits. Its rows are few and must not be cut off by the question.
         while (!cursor.ended) await cursor.read();
         this.#transaction = await this.#askTransaction();
@@ -735,9 +741,10 @@ export class NativeConnection {
     const statement = (await this.#prepare(sql, operation)) ?? (await this.#prepareLast(sql, operation));
     try {
       const { statementType } = statement;
-      if (statementType === StatementType.TRANSACTION || statementType === StatementType.EXPLAIN) operation.mayEndTransaction = true;
-      if (statementType === StatementType.DETACH) this.#mustNotDetachMain(sql);
-      if (statementType === StatementType.ATTACH) this.#mustNotAttachOpen(sql);
+      if (statementType === duckdb.StatementType.TRANSACTION || statementType === duckdb.StatementType.EXPLAIN)
+        operation.mayEndTransaction = true;
+      if (statementType === duckdb.StatementType.DETACH) this.#mustNotDetachMain(sql);
+      if (statementType === duckdb.StatementType.ATTACH) this.#mustNotAttachOpen(sql);
       bind(statement, parameters);
       return await this.#answer(operation, () => (whole ? statement.run() : statement.stream()));
     } finally {
@@ -763,7 +770,7 @@ export class NativeConnection {
       const statement = await this.#answer(operation, () => statements.prepare(index));
       try {
         await this.#answer(operation, () => statement.run());
-        if (statement.statementType === StatementType.TRANSACTION) this.#transaction = await this.#askTransaction();
+        if (statement.statementType === duckdb.StatementType.TRANSACTION) this.#transaction = await this.#askTransaction();
       } finally {
         statement.destroySync();
       }
@@ -951,7 +958,7 @@ async function appendColumns(
     }
     const types = Array.from({ length: columnCount }, (_, index) => appender.columnType(index));
     for (let start = 0; start < rowCount; start += chunkRows) {
-      const chunk = DuckDBDataChunk.create(types, Math.min(chunkRows, rowCount - start));
+      const chunk = duckdb.DuckDBDataChunk.create(types, Math.min(chunkRows, rowCount - start));
       columns.forEach((column, index) => {
         const vector = chunk.getColumnVector(index);
         for (let row = 0; row < chunk.rowCount; row += 1) vector.setItem(row, column[start + row] ?? null);
@@ -1037,7 +1044,7 @@ class StreamCursor implements NativeCursor {
     this.sql = sql;
     this.parameters = parameters;
     this.volatileCalls = volatileCalls;
-    this.statementType = StatementType[result.statementType] ?? 'INVALID';
+    this.statementType = duckdb.StatementType[result.statementType] ?? 'INVALID';
     this.returnType = returnTypeOf(result);
     this.rowsChanged = this.returnType === 'changed' ? result.rowsChanged : 0;
     this.#ended = this.returnType !== 'rows';
@@ -1098,11 +1105,11 @@ class StreamCursor implements NativeCursor {
   }
 
   async #fetch(): Promise<NativeChunk | undefined> {
-    if (this.#result instanceof DuckDBMaterializedResult) return this.#nextComputed(this.#result);
+    if (this.#result instanceof duckdb.DuckDBMaterializedResult) return this.#nextComputed(this.#result);
     const chunk = await this.#result.fetchChunk();
     if (chunk !== null && chunk.rowCount > 0) return chunk;
     // The client ends a stream that has failed like one that is done; only the result knows.
-    if (this.streaming && this.#result.returnType === ResultReturnType.INVALID) throw new UnknownReason();
+    if (this.streaming && this.#result.returnType === duckdb.ResultReturnType.INVALID) throw new UnknownReason();
     return undefined;
   }
 
@@ -1127,18 +1134,18 @@ class StreamCursor implements NativeCursor {
 
 function returnTypeOf(result: DuckDBResult): 'rows' | 'changed' | 'nothing' {
   switch (result.returnType) {
-    case ResultReturnType.QUERY_RESULT:
+    case duckdb.ResultReturnType.QUERY_RESULT:
       // CHECKPOINT answers no row of one column called Success.
       return !result.isStreaming &&
         result.columnCount === 1 &&
         result.columnName(0) === 'Success' &&
-        result.statementType === StatementType.CALL
+        result.statementType === duckdb.StatementType.CALL
         ? 'nothing'
         : 'rows';
-    case ResultReturnType.CHANGED_ROWS:
+    case duckdb.ResultReturnType.CHANGED_ROWS:
       return 'changed';
-    case ResultReturnType.NOTHING:
-    case ResultReturnType.INVALID:
+    case duckdb.ResultReturnType.NOTHING:
+    case duckdb.ResultReturnType.INVALID:
       return 'nothing';
   }
 }
@@ -1218,76 +1225,3 @@ function cannotBind(name: string, error: unknown): Diagnostic {
 function listed(names: readonly string[]): string {
   return names.length === 0 ? 'none' : names.map((name) => `$${name}`).join(', ');
 }
-
-// What values.ts needs of the client.
-export type { DuckDBType, DuckDBValue } from '@duckdb/node-api';
-export {
-  ARRAY,
-  BIGINT,
-  BIGNUM,
-  BIT,
-  BLOB,
-  BOOLEAN,
-  DATE,
-  DECIMAL,
-  DOUBLE,
-  DuckDBArrayValue,
-  DuckDBArrayVector,
-  DuckDBBitValue,
-  DuckDBBlobValue,
-  DuckDBDataChunk,
-  DuckDBDateValue,
-  DuckDBDecimalValue,
-  DuckDBGeometryValue,
-  DuckDBIntervalValue,
-  DuckDBListValue,
-  DuckDBListVector,
-  DuckDBMapValue,
-  DuckDBMapVector,
-  DuckDBStructValue,
-  DuckDBStructVector,
-  DuckDBTimeNSValue,
-  DuckDBTimestampMillisecondsValue,
-  DuckDBTimestampNanosecondsValue,
-  DuckDBTimestampSecondsValue,
-  DuckDBTimestampTZValue,
-  DuckDBTimestampValue,
-  DuckDBTimeTZValue,
-  DuckDBTimeValue,
-  DuckDBTypeId,
-  DuckDBUnionValue,
-  DuckDBUnionVector,
-  DuckDBUUIDValue,
-  DuckDBVarCharVector,
-  DuckDBVariantValue,
-  DuckDBVector,
-  ENUM,
-  FLOAT,
-  GEOMETRY,
-  HUGEINT,
-  INTEGER,
-  INTERVAL,
-  LIST,
-  MAP,
-  SMALLINT,
-  SQLNULL,
-  STRUCT,
-  TIME,
-  TIME_NS,
-  TIMESTAMP,
-  TIMESTAMP_MS,
-  TIMESTAMP_NS,
-  TIMESTAMP_S,
-  TIMESTAMPTZ,
-  TIMETZ,
-  TINYINT,
-  UBIGINT,
-  UHUGEINT,
-  UINTEGER,
-  UNION,
-  USMALLINT,
-  UTINYINT,
-  UUID,
-  VARCHAR,
-  VARIANT,
-} from '@duckdb/node-api';

@@ -7,18 +7,17 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Diagnostic } from '../../../../src/core/diagnostic.ts';
 import {
-  BIGINT,
   defaultSettings,
-  INTEGER,
+  duckdb,
   type NativeConnection,
   type NativeCursor,
   type NativeDatabase,
   type NativeRows,
   openNative,
-  VARCHAR,
 } from '../../../../src/engine/store/duckdb/native.ts';
 import { systemClock } from '../../../../src/scheduler/clock.ts';
 
+const { BIGINT, INTEGER, VARCHAR } = duckdb;
 const folder = mkdtempSync(join(tmpdir(), 'cuckoo-native-'));
 const opened: NativeDatabase[] = [];
 let files = 0;
