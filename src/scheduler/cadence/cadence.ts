@@ -52,8 +52,17 @@ export function parseCadence(text: string, context: CadenceContext): Cadence {
   return cadence;
 }
 
+/** Naming every value of every field takes about half of this. */
+const longestText = 1000;
+
 function parsed(text: string, context: CadenceContext): Cadence {
   const trimmed = text.trim();
+  if (trimmed.length > longestText) {
+    throw new Diagnostic('invalid_cadence', `the cadence has ${trimmed.length} characters`, {
+      span: spanOf(text),
+      hint: `a cadence has at most ${longestText}; a schedule may have a list of cadences`,
+    });
+  }
   if (/^@reboot$/i.test(trimmed)) return { kind: 'reboot', version: 1, text: '@reboot' };
   if (trimmed.startsWith('@')) return parseAlias(text);
   if (/^every\b/i.test(trimmed) || /^\d+\s*[a-z]+$/i.test(trimmed)) return parseInterval(text);

@@ -118,6 +118,10 @@ describe('an error points at the piece, says the legal range and the likely inte
     expect(mistake('  every   5 parsecs').at).toBe('5 parsecs');
   });
 
+  it('refuses what is longer than any cadence, at once', () => {
+    expect(mistake(`${'1,'.repeat(500_000)}1 * * * *`).message).toBe('the cadence has 1000009 characters');
+  });
+
   it('shows every form where nothing is recognised', () => {
     expect(mistake('nightly').hint).toContain('every 30m');
     expect(mistake('').message).toBe('the cadence is empty');
