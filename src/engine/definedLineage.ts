@@ -2,10 +2,9 @@
 // the warning that follows from it.
 
 import type { Instant } from '../core/instant.ts';
-import { parse } from '../parser/parse.ts';
 import { next, type Timing } from '../scheduler/cadence/cadence.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
-import { bodyStatements } from './bind/body.ts';
+import { bodyStatements, callOf } from './bind/body.ts';
 import type { BoundSchedule } from './bind/schedule.ts';
 import { type LineageEntry, type LineageParameter, lineageOf, merged } from './lineage.ts';
 import type { Warning } from './result.ts';
@@ -46,18 +45,12 @@ async function lineageOfStatements(
   const own: string[] = [];
   const entries: LineageEntry[] = [];
   for (const { text } of statements) {
-    const name = calledName(text);
+    const name = callOf(text)?.name.text;
     const called = name === undefined ? undefined : (await context.catalogue.routine(name))?.routine;
     if (called?.kind !== 'procedure') own.push(text);
     else if (!calls.includes(called.name)) entries.push(...(await lineageOfBody(called, context, [...calls, called.name])));
   }
   return merged([...entries, ...(await lineageOf(own, context.connection, [...parameters, ...runValues]))]);
-}
-
-function calledName(text: string): string | undefined {
-  if (!/^\s*(?:call\b|--|\/\*)/i.test(text)) return undefined;
-  const { statement } = parse(text);
-  return statement?.kind === 'call' ? statement.name.text : undefined;
 }
 
 const runValues: readonly LineageParameter[] = runParameters.map((name) => ({

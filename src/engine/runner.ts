@@ -287,6 +287,7 @@ export class Runner {
       counters,
       startedAt,
       previousAt,
+      zone: timing?.zone ?? settings.text('timezone'),
       timeoutMs,
       resultRows: settings.number('result_rows'),
       environment,

@@ -64,6 +64,11 @@ export class Session {
     return this.#connection.transaction;
   }
 
+  /** A statement is at work. */
+  get busy(): boolean {
+    return this.#connection.native.busy;
+  }
+
   /** Percent of the statement at work, where DuckDB can tell. */
   progress(): number | undefined {
     return this.#connection.native.progress();
@@ -186,7 +191,10 @@ export class Session {
     if (statement.kind === 'call') {
       const stored = this.#engine.hasLedger ? await this.#catalogue.routine(statement.name.text) : undefined;
       if (stored === undefined) return this.#passThrough(foreign(text), parameters);
-      return this.#admit(() => call(statement, stored, this.#context(), bindingsOf(parameters)));
+      this.#stop = new AbortController();
+      // A body has many statements: an interrupt ends it also between two of them.
+      const context = { ...this.#context(), connection: this.#connection.until(this.#stop.signal) };
+      return this.#admit(() => call(statement, stored, context, bindingsOf(parameters)));
     }
     if (statement.kind === 'list' && statement.ambiguous && (await this.#isVisible(statement.relation))) {
       return this.#passThrough(foreign(text), parameters);

@@ -109,6 +109,12 @@ describe('warnings, never silence', () => {
     expect(await warnings(db, "sched: '0 2 * * *', sql: 'DELETE FROM t'")).toEqual([]);
   });
 
+  test('what this version cannot carry out yet', async ({ db }) => {
+    expect(await warnings(db, "command: ['true']")).toEqual(['this version cannot run a command yet: the definition is kept']);
+    await db.run("UPSERT SCHEDULE parent ( sql: 'SELECT 1' )");
+    expect(await warnings(db, "after: [parent], sql: 'SELECT 1'")).toEqual([expect.stringContaining("'after'")]);
+  });
+
   test('events and notifications that nothing delivers yet', async ({ db }) => {
     expect(await warnings(db, "sql: 'SELECT 1', on_fail: [emit('a.b'), notify('ops')]")).toHaveLength(2);
   });
@@ -124,6 +130,11 @@ describe('lineage', () => {
     );
     expect(await db.rows("SELECT table_name, access FROM cron.lineage WHERE object = 'nightly' ORDER BY ALL")).toEqual([
       { table_name: 'orders', access: 'reads' },
+      { table_name: 'totals', access: 'writes' },
+    ]);
+    // A procedure that changes takes the lineage of its schedules with it.
+    await db.run('UPSERT PROCEDURE sum_up() AS BEGIN DELETE FROM totals; END');
+    expect(await db.rows("SELECT table_name, access FROM cron.lineage WHERE object = 'nightly'")).toEqual([
       { table_name: 'totals', access: 'writes' },
     ]);
     await db.run('DROP SCHEDULE nightly');

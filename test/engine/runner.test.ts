@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { executeSql } from '../../src/engine/executors/sql.ts';
 import { Catalogue } from '../../src/engine/store/duckdb/catalogue.ts';
@@ -91,6 +92,7 @@ describe('a SQL run', () => {
       counters: noCounters,
       startedAt: db.clock.now(),
       previousAt: null,
+      zone: 'UTC',
       timeoutMs: null,
       resultRows: 100,
       environment: {},
@@ -106,6 +108,40 @@ describe('a SQL run', () => {
     for (const connection of connections) await connection.close();
   });
 
+  test('says at least once where its effects reach outside of one transaction', async ({ db }) => {
+    const file = join(db.folder, 'out.csv');
+    await db.run('CREATE TABLE t(i INTEGER)', `ATTACH '${db.folder}/other.duckdb' AS other`, 'CREATE TABLE other.o(i INTEGER)');
+    await db.run(
+      'UPSERT PROCEDURE writes() AS BEGIN INSERT INTO t VALUES (1); END',
+      'UPSERT PROCEDURE piecewise() ( atomic: false ) AS BEGIN INSERT INTO t VALUES (2); SELECT nope; END',
+      `UPSERT PROCEDURE exports() AS BEGIN COPY t TO '${file}'; END`,
+      'UPSERT PROCEDURE indirectly() AS BEGIN CALL exports(); END',
+      'UPSERT PROCEDURE elsewhere() AS BEGIN INSERT INTO other.o VALUES (3); END',
+    );
+    const guarantee = async (procedure: string) => {
+      await db.run(`UPSERT SCHEDULE s ( call: ${procedure}, max_retries: 0 )`);
+      const [run] = await db.rows('RUN SCHEDULE s');
+      const [row] = await db.rows('LIST RUNS LIMIT 1');
+      return [run?.['state'], row?.['guarantee']];
+    };
+    expect(await guarantee('writes')).toEqual(['succeeded', 'exactly_once']);
+    expect(await guarantee('exports')).toEqual(['succeeded', 'at_least_once']);
+    expect(await guarantee('indirectly')).toEqual(['succeeded', 'at_least_once']);
+    expect(await guarantee('elsewhere')).toEqual(['succeeded', 'at_least_once']);
+    expect(await db.rows('FROM other.o')).toEqual([{ i: 3 }]);
+    // Each statement commits by itself: what was done before the mistake stays.
+    expect(await guarantee('piecewise')).toEqual(['failed', 'at_least_once']);
+    expect(await db.rows('FROM t ORDER BY i')).toEqual([{ i: 1 }, { i: 2 }]);
+  });
+
+  test('runs in the zone of its schedule', async ({ db }) => {
+    await db.run(
+      "UPSERT SCHEDULE s ( sched: @daily, tz: 'Pacific/Auckland', sql: 'SELECT current_setting(''TimeZone'') AS zone, $scheduled_at::DATE::VARCHAR AS day' )",
+    );
+    const [run] = await db.rows('RUN SCHEDULE s');
+    expect(JSON.parse(String(run?.['result']))).toEqual([{ zone: 'Pacific/Auckland', day: '2026-11-21' }]);
+  });
+
   test('ends at its timeout, and nothing of it stays', async ({ db }) => {
     await db.run(
       'CREATE TABLE t(i BIGINT)',
@@ -114,6 +150,13 @@ describe('a SQL run', () => {
     expect(await db.rows('RUN SCHEDULE s')).toMatchObject([{ state: 'timed_out' }]);
     expect(await db.rows('FROM t')).toEqual([]);
     expect(await db.rows("LIST DEAD LETTERS WHERE state = 'timeout'")).toHaveLength(1);
+  });
+
+  test('ends at its timeout between two statements too, however short each is', async ({ db }) => {
+    const many = Array.from({ length: 3000 }, (_, index) => `INSERT INTO t VALUES (${index})`).join('; ');
+    await db.run('CREATE TABLE t(i BIGINT)', `UPSERT SCHEDULE s ( sql: '${many}', timeout: 20ms, max_retries: 0 )`);
+    expect(await db.rows('RUN SCHEDULE s')).toMatchObject([{ state: 'timed_out' }]);
+    expect(await db.rows('FROM t')).toEqual([]);
   });
 
   test('ends when its session says so', async ({ db }) => {

@@ -69,6 +69,7 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
   if (full !== undefined) {
     for (const warning of warningsFor(full, context.now)) warnings.push({ message: warning.message, hint: warning.hint });
   }
+  warnings.push(...notCarriedOutYet(target, routine, after.length > 0, fields));
   const queue = fields.text('queue') ?? 'default';
   await checkQueue(queue, fields, context);
 
@@ -131,13 +132,38 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
   };
 }
 
+/** What is understood and kept, and what this version cannot do yet: better heard now than at 2 a.m. */
+function notCarriedOutYet(target: Target, routine: Routine | undefined, follows: boolean, fields: Fields): Warning[] {
+  const warnings: Warning[] = [];
+  const warn = (what: string): void => {
+    warnings.push({ message: `this version cannot ${what} yet: the definition is kept`, hint: 'a later version carries it out' });
+  };
+  const isSql = target.exe === 'sql' || (routine?.kind === 'procedure' && routine.body.language === 'sql');
+  if (!isSql) {
+    warn(routine?.kind === 'procedure' ? `run procedures in ${routine.body.language}` : `run a ${target.exe}`);
+  }
+  if (follows) warn("start schedules by 'after'");
+  if (fields.text('overlap')?.toLowerCase() === 'replace') warn("end a run that 'overlap: replace' wants replaced");
+  return warnings;
+}
+
 /** The schedule's rhythm for people: its cadence in words, or what starts it instead. */
 export function inWords(schedule: Schedule, timing: Timing | undefined): string {
-  if (timing !== undefined) return describe(timing.cadences, timing.zone);
+  if (timing !== undefined && timing.cadences.length > 0) {
+    const calendar = schedule.timing?.calendarName;
+    const words = describe(timing.cadences, timing.zone);
+    return calendar === undefined || timing.onHoliday === 'run' ? words : `${words}; ${holidayWords[timing.onHoliday]} ${calendar}`;
+  }
   if (schedule.after.length === 0) return 'by hand';
   const state = { success: 'succeeded', failure: 'failed', any: 'finished' }[schedule.afterState];
   return `after ${schedule.after.join(' and ')} ${schedule.after.length > 1 ? 'have' : 'has'} ${state}`;
 }
+
+const holidayWords = {
+  skip: 'only on business days of',
+  next: 'moved to the next business day of',
+  previous: 'moved to the previous business day of',
+} as const;
 
 const builtInExecutables = ['procedure', 'pipeline', 'sql', 'command', 'handler'] as const;
 const shortForms = ['sql', 'command', 'handler'] as const;

@@ -4,15 +4,17 @@
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { JsonValue } from '../../core/jsonValue.ts';
+import { factsOf } from '../../parser/facts.ts';
 import type { Clock } from '../../scheduler/clock.ts';
 import { type Counters, countersAfter, type OpenRun, type Outcome } from '../../scheduler/run.ts';
 import type { Schedule } from '../../scheduler/schedule.ts';
-import { bodyStatements } from '../bind/body.ts';
+import { bodyStatements, callOf } from '../bind/body.ts';
 import { uniqueNames } from '../result.ts';
 import type { Procedure } from '../routine.ts';
 import { Catalogue } from '../store/duckdb/catalogue.ts';
 import { type Connection, Typed } from '../store/duckdb/connection.ts';
 import { Ledger } from '../store/duckdb/ledger.ts';
+import { literal } from '../store/duckdb/literal.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
 import { jsonOf, TimestampTz, toParameter } from '../value.ts';
 import { type Bindings, callProcedure, evaluate, runStatements, type StatementsResult } from './statements.ts';
@@ -26,6 +28,8 @@ export interface SqlRun {
   readonly startedAt: Instant;
   /** The cadence's fire before this one. */
   readonly previousAt: Instant | null;
+  /** The schedule's zone: what `current_date` and a date made of `$scheduled_at` mean in the body. */
+  readonly zone: string;
   readonly timeoutMs: number | null;
   readonly resultRows: number;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -62,40 +66,86 @@ async function attempt(
   signal: AbortSignal,
   conflicts: number,
 ): Promise<SqlOutcome> {
-  const { run } = job;
-  const deadline = new Deadline(connection, job.timeoutMs, clock, signal);
+  const deadline = new Deadline(job.timeoutMs, clock, signal);
   const ledger = new Ledger(connection, sql);
+  const closing = (outcome: Outcome) => ({
+    run: job.run,
+    startedAt: job.startedAt,
+    finishedAt: clock.now(),
+    state: 'succeeded' as const,
+    reason: null,
+    final: true,
+    outcome,
+    counters: countersAfter(job.counters, 'succeeded', true, job.run.scheduledAt),
+  });
+  let guarantee: Guarantee = 'exactly_once';
   try {
-    await connection.native.run('BEGIN', { leaves: 'open' });
-    const transactionId = await ledger.transactionId();
-    const answer = await perform(connection, sql, job);
-    const outcome = succeeded(answer, job, conflicts);
+    await connection.native.run(`SET TimeZone = ${literal(job.zone)}`, { leaves: 'none' });
+    const effects = await effectsOf(connection, sql, job);
+    if (effects !== 'inside') guarantee = 'at_least_once';
+    if (effects !== 'apart') await connection.native.run('BEGIN', { leaves: 'open' });
+    const transactionId = effects === 'apart' ? undefined : await ledger.transactionId();
+    const answer = await perform(connection.until(deadline.signal), sql, job);
+    const outcome = succeeded(answer, job, conflicts, guarantee);
     // From here on an interrupt could hit the COMMIT, and an error from COMMIT proves nothing.
-    await deadline.disarm();
+    deadline.disarm();
     if (deadline.reason !== undefined) throw new Diagnostic(deadline.reason, 'stopped before it was committed');
     if (job.dryRun) {
       await connection.rollback();
       return { outcome, closed: true };
     }
-    const counters = countersAfter(job.counters, 'succeeded', true, run.scheduledAt);
-    const closing = {
-      run,
-      startedAt: job.startedAt,
-      finishedAt: clock.now(),
-      state: 'succeeded',
-      reason: null,
-      final: true,
-      outcome,
-      counters,
-    } as const;
-    if (!(await ledger.close(closing, transactionId))) throw fenced(run);
+    if (effects === 'apart') await connection.native.run('BEGIN', { leaves: 'open' });
+    if (!(await ledger.close(closing(outcome), transactionId))) throw fenced(job.run);
     await connection.native.run('COMMIT', { leaves: 'none' });
     return { outcome, closed: true };
   } catch (error) {
-    await deadline.disarm();
+    deadline.disarm();
     await connection.rollback();
-    return { outcome: failed(error, deadline.reason, job, conflicts), closed: false };
+    return { outcome: failed(error, deadline.reason, job, conflicts, guarantee), closed: false };
   }
+}
+
+type Guarantee = 'exactly_once' | 'at_least_once';
+
+/**
+ * Where a run's effects go. `inside`: into this database, in one transaction with the closing row. `outside`: a file is written
+ * beside it, which no rollback takes back. `apart`: the statements commit by themselves, because the procedure wants it so or
+ * because a transaction of DuckDB writes to one database only.
+ */
+async function effectsOf(connection: Connection, sql: Sql, job: SqlRun): Promise<'inside' | 'outside' | 'apart'> {
+  if (job.procedure?.atomic === false) return 'apart';
+  const texts = await textsOf(job, new Catalogue(connection, sql), new Set());
+  const acts = texts.flatMap((text) => factsOf(text).acts);
+  const targets = acts.flatMap((act) => (act.kind === 'write' || act.kind === 'object' ? [act.target] : []));
+  if (targets.some((target) => target.length > 1)) {
+    const attached = await connection.all<{ name: string }>(
+      'SELECT database_name AS name FROM duckdb_databases() WHERE NOT internal AND database_name <> $main',
+      { main: sql.database },
+    );
+    const names = new Set(attached.map((row) => row.name.toLowerCase()));
+    if (targets.some((target) => target.length > 1 && names.has((target[0] ?? '').toLowerCase()))) return 'apart';
+  }
+  return acts.some((act) => act.kind === 'copyTo') ? 'outside' : 'inside';
+}
+
+/** The statements of a run, and of the procedures that it calls. */
+async function textsOf(job: Pick<SqlRun, 'procedure' | 'schedule'>, catalogue: Catalogue, seen: Set<string>): Promise<string[]> {
+  const { procedure } = job;
+  const texts =
+    procedure === undefined
+      ? bodyStatements(String(job.schedule.target.call)).map((statement) => statement.text)
+      : procedure.body.language === 'sql'
+        ? procedure.body.statements.map((statement) => statement.text)
+        : [];
+  const called: string[] = [];
+  for (const text of texts) {
+    const parsed = callOf(text);
+    if (parsed === undefined || seen.has(parsed.name.text.toLowerCase())) continue;
+    seen.add(parsed.name.text.toLowerCase());
+    const stored = await catalogue.routine(parsed.name.text);
+    if (stored?.routine.kind === 'procedure') called.push(...(await textsOf({ ...job, procedure: stored.routine }, catalogue, seen)));
+  }
+  return [...texts, ...called];
 }
 
 async function perform(connection: Connection, sql: Sql, job: SqlRun): Promise<StatementsResult> {
@@ -168,17 +218,17 @@ function literalValue(value: JsonValue): Typed {
   return typed(value);
 }
 
-/** Ends the statement at work when time is up or somebody says stop, and not a moment after COMMIT was sent. */
+/** Ends the work when time is up or somebody says stop, and not a moment after COMMIT was sent. */
 class Deadline {
   reason: 'timed_out' | 'cancelled' | undefined;
+  readonly #controller = new AbortController();
   #stop: (() => void) | undefined;
-  #interrupting: Promise<void> = Promise.resolve();
 
-  constructor(connection: Connection, timeoutMs: number | null, clock: Clock, signal: AbortSignal) {
+  constructor(timeoutMs: number | null, clock: Clock, signal: AbortSignal) {
     const end = (reason: 'timed_out' | 'cancelled'): void => {
       if (this.#stop === undefined) return;
       this.reason ??= reason;
-      this.#interrupting = connection.native.interrupt();
+      this.#controller.abort();
     };
     const onAbort = (): void => end('cancelled');
     const timer = timeoutMs === null ? undefined : clock.after(timeoutMs, () => end('timed_out'));
@@ -190,15 +240,18 @@ class Deadline {
     if (signal.aborted) onAbort();
   }
 
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
   /** Safe to call twice. Afterwards `reason` does not change any more. */
-  async disarm(): Promise<void> {
+  disarm(): void {
     this.#stop?.();
     this.#stop = undefined;
-    await this.#interrupting;
   }
 }
 
-function succeeded(answer: StatementsResult, job: SqlRun, conflicts: number): Outcome {
+function succeeded(answer: StatementsResult, job: SqlRun, conflicts: number, guarantee: Guarantee): Outcome {
   const names = uniqueNames(answer.columns.map((column) => column.name));
   const rows = answer.rows
     .slice(0, job.resultRows)
@@ -209,17 +262,23 @@ function succeeded(answer: StatementsResult, job: SqlRun, conflicts: number): Ou
     result: rows.length === 0 ? null : rows,
     rowsChanged: answer.rowsChanged.reduce((sum, count) => sum + count, 0),
     error: null,
-    guarantee: 'exactly_once',
+    guarantee,
     conflicts,
   };
 }
 
-function failed(error: unknown, stopped: 'timed_out' | 'cancelled' | undefined, job: SqlRun, conflicts: number): Outcome {
+function failed(
+  error: unknown,
+  stopped: 'timed_out' | 'cancelled' | undefined,
+  job: SqlRun,
+  conflicts: number,
+  guarantee: Guarantee,
+): Outcome {
   const diagnostic =
     error instanceof Diagnostic
       ? error
       : new Diagnostic('internal', error instanceof Error ? error.message : String(error), { cause: error });
-  const common = { result: null, rowsChanged: null, guarantee: 'exactly_once', conflicts } as const;
+  const common = { result: null, rowsChanged: null, guarantee, conflicts } as const;
   if (stopped === 'timed_out') {
     const message = `it ran longer than its timeout of ${job.timeoutMs} ms`;
     return { ...common, state: 'timed_out', reason: message, error: { code: 'timed_out', message, detail: null } };

@@ -4,7 +4,8 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { parametersOf } from '../../parser/facts.ts';
-import { parse } from '../../parser/parse.ts';
+import { suggest } from '../../parser/suggest.ts';
+import { callOf } from '../bind/body.ts';
 import { deleteJobRunDetails } from '../jobHistory.ts';
 import { jobStatementOf } from '../jobStatement.ts';
 import type { Column } from '../result.ts';
@@ -70,16 +71,12 @@ async function runStatement(
   bindings: Bindings,
   scope: CallScope,
 ): Promise<{ columns: readonly Column[]; rows: readonly (readonly Value[])[]; rowsChanged: number }> {
-  if (/^\s*call\b/i.test(text)) {
-    const parsed = parse(text);
-    if (parsed.statement?.kind === 'call') {
-      const stored = await scope.catalogue.routine(parsed.statement.name.text);
-      if (stored?.routine.kind === 'procedure') {
-        const values = await bindArguments(stored.routine, parsed.statement.arguments, bindings, scope.connection);
-        const answer = await callProcedure(stored.routine, values, scope);
-        return { ...answer, rowsChanged: answer.rowsChanged.reduce((sum, count) => sum + count, 0) };
-      }
-    }
+  const call = callOf(text);
+  const stored = call === undefined ? undefined : await scope.catalogue.routine(call.name.text);
+  if (call !== undefined && stored?.routine.kind === 'procedure') {
+    const values = await bindArguments(stored.routine, call.arguments, bindings, scope.connection);
+    const answer = await callProcedure(stored.routine, values, scope);
+    return { ...answer, rowsChanged: answer.rowsChanged.reduce((sum, count) => sum + count, 0) };
   }
   const job = jobStatementOf(text, scope.sql.database);
   if (job?.kind === 'delete') {
@@ -124,13 +121,20 @@ export async function bindArguments(
         : parameters.find((known) => known.name.toLowerCase() === argument.name?.text.toLowerCase());
     if (parameter === undefined) {
       const legal = parameters.map((known) => `${known.name} ${known.type}`).join(', ') || 'none';
+      const near =
+        argument.name === undefined
+          ? undefined
+          : suggest(
+              argument.name.text,
+              parameters.map((known) => known.name),
+            );
       const message =
         argument.name === undefined
           ? `procedure ${procedure.name} takes ${parameters.length} argument${parameters.length === 1 ? '' : 's'}, got ${given.length}`
           : `procedure ${procedure.name} has no parameter ${argument.name.text}`;
       throw new Diagnostic('undefined_parameter', message, {
         span: argument.name?.span ?? argument.expression.span,
-        hint: `its parameters: ${legal}`,
+        hint: `${near === undefined ? '' : `did you mean ${near}? `}its parameters: ${legal}`,
       });
     }
     if (expressions.has(parameter.name)) {
@@ -181,13 +185,17 @@ export function used(text: string, bindings: Bindings): Record<string, Typed> {
   return values;
 }
 
-/** The same mistake, with the statement's number and its place in the body. */
+/** The same mistake, with the statement's number and, where it is known, its place in the body. */
 function placed(error: unknown, what: string, text: string, statement: BodyStatement, index: number, count: number): unknown {
   if (!(error instanceof Diagnostic)) return error;
-  const at = statement.start + (error.span?.start ?? 0);
-  const before = text.slice(0, at);
-  const line = before.split('\n').length;
-  const column = at - before.lastIndexOf('\n');
-  const place = count === 1 && line === 1 ? `column ${column}` : `statement ${index + 1}, line ${line}, column ${column}`;
-  return new Diagnostic(error.code, `in ${what}, ${place}: ${error.message}`, { hint: error.hint, cause: error });
+  const places = [what];
+  if (count > 1) places.push(`statement ${index + 1}`);
+  if (error.span !== undefined) {
+    const at = statement.start + error.span.start;
+    const before = text.slice(0, at);
+    const line = before.split('\n').length;
+    if (text.includes('\n')) places.push(`line ${line} of its body`);
+    places.push(`column ${at - before.lastIndexOf('\n')}`);
+  }
+  return new Diagnostic(error.code, `in ${places.join(', ')}: ${error.message}`, { hint: error.hint, cause: error });
 }

@@ -111,6 +111,6 @@ export function stillUsed(noun: string, name: string, users: readonly string[], 
   const shown = users.slice(0, 10).join(', ') + (users.length > 10 ? `, and ${users.length - 10} more` : '');
   return new Diagnostic('in_use', `${noun} ${name} is used by ${shown}`, {
     span,
-    hint: `drop or change ${users.length === 1 ? 'it' : 'them'} first`,
+    hint: `drop or change ${users.length === 1 ? users[0] : 'them'} first`,
   });
 }

@@ -13,7 +13,7 @@ import type {
 import { print } from '../../parser/print.ts';
 import { textOf } from '../bind/fields.ts';
 import { bindProcedure } from '../bind/procedure.ts';
-import { lineageOfProcedure } from '../definedLineage.ts';
+import { lineageOfProcedure, lineageOfSchedule } from '../definedLineage.ts';
 import { type Bindings, bindArguments, callProcedure, noRun } from '../executors/statements.ts';
 import { Result } from '../result.ts';
 import type { Procedure, Routine } from '../routine.ts';
@@ -50,6 +50,11 @@ export async function defineProcedure(statement: DefineProcedureStatement, conte
   await context.inTransaction(async () => {
     await context.catalogue.putRoutine(stored, context.now);
     await context.catalogue.putLineage(stored.name, 'procedure', lineage);
+    // What the schedules that call it read and write has changed with it.
+    for (const user of await context.catalogue.usersOf('routine', stored.name)) {
+      const schedule = (await context.catalogue.schedule(user))?.schedule;
+      if (schedule !== undefined) await context.catalogue.putLineage(user, 'schedule', await lineageOfSchedule(schedule, context));
+    }
     for (const entry of legacySchedules) await applyLegacy(entry, procedure, context);
   });
   const what = existing === undefined ? 'created' : changed.length === 0 && legacySchedules.length === 0 ? 'unchanged' : 'updated';

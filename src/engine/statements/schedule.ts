@@ -239,10 +239,13 @@ function fireCount(count: ExplainScheduleStatement['next']): number {
   return count.value;
 }
 
+/** `count` fires that run; what a calendar refuses in between is shown too, and not counted. */
 function fires(timing: Timing, after: number, count: number) {
   const rows = [];
-  for (let fire = next(timing, after); fire !== undefined && rows.length < count; fire = next(timing, fire.due)) {
+  let left = count;
+  for (let fire = next(timing, after); fire !== undefined && left > 0 && rows.length < mostFires; fire = next(timing, fire.due)) {
     rows.push([timestamp(fire.nominal), formatLocal(fire.nominal, timing.zone), formatInstant(fire.nominal), note(timing, fire)]);
+    if (!fire.refused) left -= 1;
   }
   return rows;
 }

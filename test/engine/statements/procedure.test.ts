@@ -50,13 +50,24 @@ describe('a procedure', () => {
 END`);
     expect(await db.mistake('CALL bad()')).toMatchObject({
       code: 'undefined_column',
-      message: expect.stringMatching(/^in procedure bad, statement 2, line 2, column 10: /),
+      message: expect.stringMatching(/^in procedure bad, statement 2, line 2 of its body, column 10: /),
     });
   });
 
   test('has run values, which are NULL in a bare CALL', async ({ db }) => {
     await db.run('UPSERT PROCEDURE who() AS BEGIN SELECT $run_id AS run_id, $scheduled_at AS scheduled_at, $attempt AS attempt; END');
     expect(await db.rows('CALL who()')).toEqual([{ run_id: null, scheduled_at: null, attempt: null }]);
+  });
+
+  test('ends when its session says so, between two of its statements too, and nothing of it stays', async ({ db }) => {
+    const many = Array.from({ length: 5000 }, (_, index) => `INSERT INTO t VALUES (${index});`).join(' ');
+    await db.run('CREATE TABLE t(i BIGINT)', `UPSERT PROCEDURE fill() AS BEGIN ${many} END`);
+    const calling = db.mistake('CALL fill()');
+    while (!db.session.busy) await db.clock.yieldTurn();
+    await db.session.interrupt();
+    expect(await calling).toMatchObject({ code: 'cancelled' });
+    expect(db.session.transaction).toBe('none');
+    expect(await db.rows('FROM t')).toEqual([]);
   });
 
   test('leaves calls of other functions to DuckDB', async ({ db }) => {
@@ -72,7 +83,11 @@ END`);
       at: '3',
       hint: 'its parameters: keep INTEGER, day DATE',
     });
-    expect(await db.mistake("CALL p(kep => 1, day => '2026-01-01')")).toMatchObject({ code: 'undefined_parameter', at: 'kep' });
+    expect(await db.mistake("CALL p(kep => 1, day => '2026-01-01')")).toMatchObject({
+      code: 'undefined_parameter',
+      at: 'kep',
+      hint: expect.stringContaining('did you mean keep?'),
+    });
     expect(await db.mistake("CALL p('x', '2026-01-01')")).toMatchObject({ code: 'conversion' });
   });
 });

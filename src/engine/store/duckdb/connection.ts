@@ -10,9 +10,17 @@ export type Parameters = readonly unknown[] | Readonly<Record<string, unknown>>;
 
 export class Connection {
   readonly native: NativeConnection;
+  /** Ends the statement at work, and lets no other begin. */
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(native: NativeConnection) {
+  constructor(native: NativeConnection, signal?: AbortSignal) {
     this.native = native;
+    this.#signal = signal;
+  }
+
+  /** The same connection, for work that can be stopped. */
+  until(signal: AbortSignal): Connection {
+    return new Connection(this.native, signal);
   }
 
   get transaction(): TransactionState {
@@ -26,7 +34,7 @@ export class Connection {
   }
 
   async table(sql: string, parameters?: Parameters): Promise<{ columns: Column[]; rows: Value[][]; rowsChanged: number }> {
-    const answer = await this.native.all(sql, nativeParameters(parameters));
+    const answer = await this.native.all(sql, nativeParameters(parameters), this.#options);
     const columns = answer.columns.map(({ name, type }) => ({ name, type: sqlType(type) }));
     const types = columns.map((column) => column.type);
     const rows = answer.chunks.flatMap((chunk) => {
@@ -38,7 +46,11 @@ export class Connection {
 
   /** One statement without rows; answers how many it changed. */
   async run(sql: string, parameters?: Parameters): Promise<number> {
-    return (await this.native.all(sql, nativeParameters(parameters))).rowsChanged;
+    return (await this.native.all(sql, nativeParameters(parameters), this.#options)).rowsChanged;
+  }
+
+  get #options(): { readonly signal?: AbortSignal } {
+    return this.#signal === undefined ? {} : { signal: this.#signal };
   }
 
   /** `work` inside a transaction of its own, which ends with it: committed, or rolled back by an error. */
