@@ -1,5 +1,5 @@
 // Cadences as SQL functions, usable over any table: cron_next, cron_prev, cron_next_n, cron_matches, cron_describe,
-// cron_is_valid (LANGUAGE section 8), and what cron.upcoming calls. They are functions of the whole instance, so views and run
+// cron_is_valid (docs/time.md), and what cron.upcoming calls. They are functions of the whole instance, so views and run
 // bodies know them too.
 //
 // DuckDB hands rows over in chunks of 2,048, and while one is worked on nothing else runs on this thread: so a row must be cheap.

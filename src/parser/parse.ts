@@ -1,5 +1,5 @@
 // One statement's text in, a Statement or Diagnostics out. Our own words first, everything else passes to DuckDB untouched: the
-// first words decide (LANGUAGE section 1), and of what is not ours nothing more is read. Never throws, never hangs.
+// first words decide (docs/language.md), and of what is not ours nothing more is read. Never throws, never hangs.
 
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { PassThroughStatement, Statement } from './ast.ts';

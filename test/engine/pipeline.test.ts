@@ -4,7 +4,7 @@ import { type TestDatabase, test } from '../support/database.ts';
 const created = { outcome: 'created', changed: [], warnings: [] };
 const unchanged = { outcome: 'unchanged', changed: [], warnings: [] };
 
-/** As LANGUAGE prints it. */
+/** As the manual prints it. */
 const restock = `UPSERT PIPELINE AS restock (
   params: { floor: 10 },
   steps: [

@@ -1,4 +1,4 @@
-// The definitions of LANGUAGE section 4, done the slow way: list the days, list their times, ask the zone for each what
+// The definitions of docs/time.md, done the slow way: list the days, list their times, ask the zone for each what
 // instant it is, sort. Nothing here is shared with src/, neither code nor method: days come from Date, offsets from
 // formatToParts, fields are sets. It knows every form, options included, and serves the daily proof and the long one.
 

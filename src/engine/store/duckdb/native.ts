@@ -1,4 +1,4 @@
-// The only importer of the DuckDB client, and the one place that knows its traps (DESIGN section 3; each rule is a test of its
+// The only importer of the DuckDB client, and the one place that knows its traps (each rule is a test of its
 // own in test/engine/store/duckdb/native.test.ts):
 //   - one instance for each file in a process: two lose committed rows;
 //   - one statement at a time on a connection: a second one cuts the rows of the first short, without an error;

@@ -1,4 +1,4 @@
-// The relations of schema `cron`: what people query (LANGUAGE section 8). Views and macros only, so that a direct INSERT,
+// The relations of schema `cron`: what people query (docs/relations.md). Views and macros only, so that a direct INSERT,
 // UPDATE or DELETE fails by itself; schema-qualified and never catalog-qualified, so that they survive a copy and a rename.
 //
 // Live columns call macros named cron.cuckoo_*. The file's own macros answer NULL, so any DuckDB can read the views; each

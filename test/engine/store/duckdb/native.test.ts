@@ -1,4 +1,4 @@
-// The rules of DESIGN section 3 about the client, one by one, on real databases. Each of these fails on the bare client.
+// The rules about the client, one by one, on real databases. Each of these fails on the bare client.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
