@@ -29,7 +29,7 @@ export interface MigrateOptions {
 /** Whether the file has a ledger afterwards: a read-only file that has none stays without. */
 export async function migrate(connection: Connection, options: MigrateOptions): Promise<boolean> {
   const migrations = options.migrations ?? released;
-  const version = await versionOf(connection, options);
+  const { version, relations: present } = await stateOf(connection, options);
   if (version > migrations.length) {
     throw new Diagnostic(
       'newer_file',
@@ -48,7 +48,6 @@ export async function migrate(connection: Connection, options: MigrateOptions): 
     }
     return version > 0;
   }
-  const present = version === 0 ? undefined : await fileValue(connection, options.sql, 'relations');
   if (version === migrations.length && present === wanted) return true;
   if (version > 0 && version < migrations.length && options.path !== ':memory:') await backUp(connection, options, version);
   await connection.native.run(`USE ${identifier(options.database)}`);
@@ -72,16 +71,19 @@ export async function migrate(connection: Connection, options: MigrateOptions): 
   return true;
 }
 
-async function versionOf(connection: Connection, options: MigrateOptions): Promise<number> {
+/** The number of the last migration and the hash of the relations' text; 0 in a file that has no ledger yet. */
+async function stateOf(connection: Connection, options: MigrateOptions): Promise<{ version: number; relations: string | undefined }> {
   const tables = await connection.all(
     "SELECT 1 AS found FROM duckdb_tables() WHERE database_name = $database AND schema_name = 'cuckoo_ledger' AND table_name = 'file'",
     { database: options.database },
   );
   if (tables.length === 0) {
     await refuseForeignSchema(connection, options);
-    return 0;
+    return { version: 0, relations: undefined };
   }
-  return Number(await fileValue(connection, options.sql, 'shape'));
+  const rows = await connection.all<{ key: string; value: string }>(options.sql.fileValues);
+  const values = new Map(rows.map(({ key, value }) => [key, value]));
+  return { version: Number(values.get('shape')), relations: values.get('relations') };
 }
 
 /** A schema called `cron` that is not ours is somebody's data: nothing of it is replaced. */
@@ -97,11 +99,6 @@ async function refuseForeignSchema(connection: Connection, options: MigrateOptio
   throw new Diagnostic('duplicate_object', `${options.path} has a schema of its own where Cuckoo keeps its relations: ${found.name}`, {
     hint: 'rename that schema: Cuckoo needs the names cron and cuckoo_ledger for itself',
   });
-}
-
-async function fileValue(connection: Connection, sql: Sql, key: string): Promise<string | undefined> {
-  const [row] = await connection.all<{ value: string }>(sql.fileValue, { key });
-  return row?.value;
 }
 
 async function backUp(connection: Connection, options: MigrateOptions, version: number): Promise<void> {

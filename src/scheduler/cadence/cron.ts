@@ -6,7 +6,8 @@
 // `MON5` for 15, `*#1`, `H` and steps beyond the range), and reads what cron-parser does not know: W, LW, +, #L, several
 // special pieces in one list, values named twice, the year.
 
-import { CronExpressionParser } from 'cron-parser';
+import { createRequire } from 'node:module';
+import type * as CronParser from 'cron-parser';
 import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import { CronDays, MonthlyDays } from './pattern.ts';
 
@@ -362,7 +363,11 @@ function valuesOf(standard: Standard): Values {
   }
 }
 
+const require = createRequire(import.meta.url);
+
 function fieldsOf(fields: readonly string[]): Values {
+  // Not imported: with the library of dates that it brings along it costs 15 ms of every start, and most starts read no cron.
+  const { CronExpressionParser } = require('cron-parser') as typeof CronParser;
   const { second, minute, hour, dayOfMonth, month, dayOfWeek } = CronExpressionParser.parse(fields.join(' ')).fields;
   return [second, minute, hour, dayOfMonth, month, dayOfWeek].map((field) => [...field.values].map(Number)) as unknown as Values;
 }

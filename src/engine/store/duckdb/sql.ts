@@ -38,7 +38,7 @@ export function sqlFor(database: string) {
     ledger,
     cron,
 
-    fileValue: `SELECT value FROM ${ledger}.file WHERE key = $key`,
+    fileValues: `SELECT key, value FROM ${ledger}.file`,
     setFileValue: `INSERT OR REPLACE INTO ${ledger}.file VALUES ($key, $value)`,
 
     settings: `SELECT name, value FROM ${ledger}.setting`,
