@@ -68,6 +68,17 @@ export interface DiagnosticDetails {
   /** What to do next: legal values, the likely intent, the statement to use. */
   readonly hint?: string | undefined;
   readonly cause?: unknown;
+  readonly more?: readonly Diagnostic[] | undefined;
+}
+
+interface DiagnosticJson {
+  readonly code: string;
+  readonly sqlstate: string;
+  readonly message: string;
+  readonly span?: Span;
+  readonly hint?: string;
+  readonly cause?: string;
+  readonly more?: readonly DiagnosticJson[];
 }
 
 export class Diagnostic extends Error {
@@ -75,6 +86,8 @@ export class Diagnostic extends Error {
   readonly sqlstate: string;
   readonly span: Span | undefined;
   readonly hint: string | undefined;
+  /** Further mistakes of the same text, each by itself. */
+  readonly more: readonly Diagnostic[];
 
   constructor(code: DiagnosticCode, message: string, details: DiagnosticDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -83,21 +96,33 @@ export class Diagnostic extends Error {
     this.sqlstate = sqlStates[code];
     this.span = details.span;
     this.hint = details.hint;
+    this.more = details.more ?? [];
+  }
+
+  /** All mistakes of a text as one: the first, which carries the others. */
+  static all([first, ...more]: readonly [Diagnostic, ...Diagnostic[]]): Diagnostic {
+    return more.length === 0 ? first : first.#with({ span: first.span, more });
   }
 
   /** The same mistake, seen from a text that holds this one: spans move, everything else stays. */
   movedBy(map: (offset: number) => number): Diagnostic {
-    if (this.span === undefined) return this;
-    return this.at({ start: map(this.span.start), end: map(this.span.end) });
+    if (this.span === undefined && this.more.length === 0) return this;
+    const span = this.span === undefined ? undefined : { start: map(this.span.start), end: map(this.span.end) };
+    return this.#with({ span, more: this.more.map((diagnostic) => diagnostic.movedBy(map)) });
   }
 
+  /** The same mistake at another place; the others, which have places of their own in the text that is left, stay behind. */
   at(span: Span): Diagnostic {
-    const moved = new Diagnostic(this.code, this.message, { span, hint: this.hint, cause: this.cause });
+    return this.#with({ span, more: [] });
+  }
+
+  #with({ span, more }: { readonly span: Span | undefined; readonly more: readonly Diagnostic[] }): Diagnostic {
+    const moved = new Diagnostic(this.code, this.message, { span, hint: this.hint, cause: this.cause, more });
     if (this.stack !== undefined) moved.stack = this.stack;
     return moved;
   }
 
-  toJSON(): { code: string; sqlstate: string; message: string; span?: Span; hint?: string; cause?: string } {
+  toJSON(): DiagnosticJson {
     return {
       code: this.code,
       sqlstate: this.sqlstate,
@@ -105,6 +130,7 @@ export class Diagnostic extends Error {
       ...(this.span === undefined ? {} : { span: this.span }),
       ...(this.hint === undefined ? {} : { hint: this.hint }),
       ...(this.cause instanceof Error ? { cause: this.cause.message } : {}),
+      ...(this.more.length === 0 ? {} : { more: this.more.map((diagnostic) => diagnostic.toJSON()) }),
     };
   }
 }

@@ -20,6 +20,12 @@ export interface Warning {
 
 export type Row = readonly Value[];
 
+/**
+ * What the rows are, for a door that has something better than a table to show to people: objects and what became of them, runs
+ * and how they ended, settings and their values, properties of one object, or text that is made to be copied.
+ */
+export type Form = 'table' | 'outcomes' | 'runs' | 'settings' | 'properties' | 'text';
+
 /** Up to some thousand rows, a list for each column. */
 export interface ColumnChunk {
   readonly rowCount: number;
@@ -35,11 +41,17 @@ interface ResultDetails {
   readonly warnings?: readonly Warning[] | undefined;
   /** Said beside the rows, such as a cadence in words; no reason to worry. */
   readonly notes?: readonly string[] | undefined;
+  readonly form?: Form | undefined;
+  /** The statement was carried out, and what it ran did not succeed: a script ends here. */
+  readonly failure?: Diagnostic | undefined;
+  readonly prominent?: readonly string[] | undefined;
 }
 
 interface CursorDetails {
   readonly tag: string;
   readonly warnings?: readonly Warning[] | undefined;
+  /** The columns that matter most, best first: where not all can be shown, these are. */
+  readonly prominent?: readonly string[] | undefined;
   /** Called once, when nothing more is asked of the cursor: rows read to the end, given up, or failed. */
   readonly onClose?: (() => void) | undefined;
 }
@@ -58,6 +70,9 @@ export class Result implements AsyncIterable<Row>, AsyncDisposable {
   readonly rowsChanged: number | undefined;
   readonly warnings: readonly Warning[];
   readonly notes: readonly string[];
+  readonly form: Form;
+  readonly failure: Diagnostic | undefined;
+  readonly prominent: readonly string[];
   readonly #source: ChunkSource;
   #state: 'unread' | 'reading' | 'closed' = 'unread';
 
@@ -67,13 +82,16 @@ export class Result implements AsyncIterable<Row>, AsyncDisposable {
     this.rowsChanged = details.rowsChanged;
     this.warnings = details.warnings ?? [];
     this.notes = details.notes ?? [];
+    this.form = details.form ?? 'table';
+    this.failure = details.failure;
+    this.prominent = details.prominent ?? [];
     this.#source = source;
   }
 
   /** DuckDB's answer. One without rows is read out here, so that its connection is free at once. */
-  static async fromCursor(cursor: NativeCursor, { tag, warnings, onClose }: CursorDetails): Promise<Result> {
+  static async fromCursor(cursor: NativeCursor, { tag, warnings, prominent, onClose }: CursorDetails): Promise<Result> {
     const source = new CursorSource(cursor, onClose);
-    if (cursor.returnType === 'rows') return new Result({ tag, columns: await source.columns(), warnings }, source);
+    if (cursor.returnType === 'rows') return new Result({ tag, columns: await source.columns(), warnings, prominent }, source);
     await source.drain();
     const rowsChanged = cursor.returnType === 'changed' ? cursor.rowsChanged : undefined;
     return new Result({ tag, columns: [], rowsChanged, warnings }, emptySource);

@@ -40,6 +40,8 @@ export interface FinishedRun {
   readonly reason: string | null;
   readonly result: JsonValue;
   readonly rowsChanged: number | null;
+  /** NULL where nothing was begun. */
+  readonly durationMs: number | null;
 }
 
 export interface TickReport {
@@ -238,7 +240,7 @@ export class Runner {
           refusal?.kind === 'error'
             ? { outcome: refusal.outcome, closed: false }
             : await this.#perform(connection, run, stored, counted, startedAt, settings, options, signal);
-        if (isClosed || options.dryRun) return finishedRun(run, outcome.state, outcome.reason, outcome);
+        if (isClosed || options.dryRun) return finishedRun(run, outcome.state, outcome.reason, outcome, clock.now() - startedAt);
         return await this.#settle(connection, run, stored, startedAt, outcome, counted, settings);
       } finally {
         this.#running.delete(run.runId);
@@ -349,11 +351,12 @@ export class Runner {
       await also();
       return true;
     });
-    if (won) return finishedRun(run, closing.state, closing.reason, closing.outcome);
+    const durationMs = closing.startedAt === null ? null : closing.finishedAt - closing.startedAt;
+    if (won) return finishedRun(run, closing.state, closing.reason, closing.outcome, durationMs);
     // The ledger is the only witness: the row was gone, so somebody closed it, perhaps our own COMMIT that seemed to fail.
     const state = await ledger.closedState(run.runId);
     if (state === undefined) throw new Diagnostic('internal', `run ${run.runId} is neither open nor closed`);
-    return finishedRun(run, state.state, state.reason, null);
+    return finishedRun(run, state.state, state.reason, null, durationMs);
   }
 
   #newRun(stored: StoredSchedule, trigger: Trigger, scheduledAt: Instant, now: Instant): OpenRun {
@@ -448,7 +451,13 @@ function closed(run: OpenRun, state: ClosedState, reason: string, at: Instant, c
   return { run, startedAt: null, finishedAt: at, state, reason, final: true, outcome: null, counters };
 }
 
-function finishedRun(run: OpenRun, state: ClosedState, reason: string | null, outcome: Closing['outcome']): FinishedRun {
+function finishedRun(
+  run: OpenRun,
+  state: ClosedState,
+  reason: string | null,
+  outcome: Closing['outcome'],
+  durationMs: number | null,
+): FinishedRun {
   return {
     runId: run.runId,
     schedule: run.schedule,
@@ -457,5 +466,6 @@ function finishedRun(run: OpenRun, state: ClosedState, reason: string | null, ou
     reason,
     result: outcome?.result ?? null,
     rowsChanged: outcome?.rowsChanged ?? null,
+    durationMs,
   };
 }

@@ -106,7 +106,7 @@ export class Session {
   async #execute(text: string, parameters: Parameters | undefined): Promise<Result> {
     if (this.#closed) throw new Diagnostic('closed', 'the session is closed');
     const parsed = parse(text);
-    if (parsed.diagnostics !== undefined) throw parsed.diagnostics[0];
+    if (parsed.diagnostics !== undefined) throw Diagnostic.all(parsed.diagnostics);
     const { statement } = parsed;
     if (statement.kind === 'passThrough') return this.#passThrough(statement, parameters);
     if (this.transaction === 'aborted') {
@@ -305,14 +305,15 @@ export class Session {
     // The name as it is kept, whatever case was asked for.
     const shown = context.parse(definition);
     const kept = shown.kind === 'define' || shown.kind === 'defineProcedure' ? shown.name.text : name.text;
-    return answer({ tag: 'SHOW CREATE', columns: [textColumn('name'), textColumn('definition')], rows: [[kept, `${definition};`]] });
+    const columns = [textColumn('name'), textColumn('definition')];
+    return answer({ tag: 'SHOW CREATE', columns, rows: [[kept, `${definition};`]], form: 'text' });
   }
 
   async #list(statement: ListStatement): Promise<Result> {
     const query = listQuery(statement, this.#engine.sql.cron);
     try {
       const cursor = await this.#admit(() => this.#connection.native.query(query.text));
-      return await Result.fromCursor(this.#admitted(cursor, { place: query.place }), { tag: 'LIST' });
+      return await Result.fromCursor(this.#admitted(cursor, { place: query.place }), { tag: 'LIST', prominent: query.prominent });
     } catch (error) {
       throw error instanceof Diagnostic ? query.place(error) : error;
     }
@@ -374,7 +375,7 @@ export class Session {
       parse: (text) => {
         const parsed = parse(text);
         if (parsed.statement !== undefined) return parsed.statement;
-        throw parsed.diagnostics[0];
+        throw Diagnostic.all(parsed.diagnostics);
       },
     };
   }

@@ -31,6 +31,23 @@ describe('RUN SCHEDULE where no scheduler runs', () => {
     expect(await db.rows(`DESCRIBE RUN '${String(run?.['run_id'])}'`)).toContainEqual({ property: 'state', value: 'succeeded' });
   });
 
+  test('tells a script of the runs that did not succeed, each at its name; a skipped one is no failure', async ({ db }) => {
+    await db.run(
+      "UPSERT SCHEDULE good ( sql: 'SELECT 1' )",
+      "UPSERT SCHEDULE bad ( sql: 'SELECT nope', max_retries: 0 )",
+      "UPSERT SCHEDULE slow ( sql: 'SELECT sum(a.i * b.i) FROM range(1000000) a(i), range(1000000) b(i)', timeout: 1ms, max_retries: 0 )",
+      "UPSERT SCHEDULE idle ( sql: 'SELECT 1', when: 'SELECT false' )",
+    );
+    expect((await db.result('RUN SCHEDULE good, idle')).failure).toBeUndefined();
+    const text = 'RUN SCHEDULE good, bad, idle, slow';
+    const { failure } = await db.result(text);
+    expect(failure).toMatchObject({ code: 'run_failed', message: expect.stringMatching(/^bad: failed; in schedule bad.*nope/) });
+    expect(failure?.hint).toMatch(/^DESCRIBE RUN '[0-9a-f-]{36}'; tells more$/);
+    expect(failure?.more).toMatchObject([{ code: 'run_failed', message: expect.stringMatching(/^slow: timed out; /) }]);
+    expect([failure, ...(failure?.more ?? [])].map((one) => text.slice(one?.span?.start, one?.span?.end))).toEqual(['bad', 'slow']);
+    expect((await db.result('RUN SCHEDULE bad DRY RUN')).failure?.hint).toBeUndefined();
+  });
+
   test('a dry run executes, reports, rolls back and leaves no run', async ({ db }) => {
     await db.run('CREATE TABLE t(i INTEGER)', "UPSERT SCHEDULE s ( sql: 'INSERT INTO t VALUES (1)' )");
     expect(await db.rows('RUN SCHEDULE s DRY RUN')).toMatchObject([{ run_id: null, state: 'succeeded', rows_changed: 1n }]);

@@ -12,6 +12,7 @@ import type { Result, Warning } from '../result.ts';
 import { type HolidaySources, nameKey, type StoredCalendar } from '../store/duckdb/catalogue.ts';
 import { answer, outcome, type StatementContext, text, texts } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
+import { description } from './description.ts';
 import { storedDefinitionAt } from './storedDefinition.ts';
 
 const columns = [text('name'), text('outcome'), texts('changed'), texts('warnings')];
@@ -127,24 +128,16 @@ export async function describeCalendar(statement: DescribeStatement, context: St
   const fields = new Fields(storedDefinition(stored.definition, context));
   const written = ['holidays_from', 'ics', 'country', 'description', 'tags'].filter((field) => fields.has(field));
   const users = await context.catalogue.usersOf('calendar', stored.name);
-  return answer({
-    tag: 'DESCRIBE',
-    columns: [text('property'), text('value')],
-    rows: [
-      ['name', stored.name],
-      [
-        'weekend',
-        mondayFirst(weekend)
-          .map((day) => weekdayNames[day])
-          .join(', ') || 'no day',
-      ],
-      ['holidays', String(holidays.length)],
-      ['next_holidays', coming.map(shown).join(', ') || 'none'],
-      ...written.map((field) => [field, fields.texts(field).join(', ')]),
-      ['version', String(stored.version)],
-      ['used_by', users.join(', ') || 'no schedule'],
-    ],
-  });
+  const restDays = mondayFirst(weekend).map((day) => weekdayNames[day]);
+  return description([
+    ['name', stored.name],
+    ['weekend', restDays.join(', ') || 'no day'],
+    ['holidays', String(holidays.length)],
+    ['next_holidays', coming.map(shown).join(', ') || 'none'],
+    ...written.map((field) => [field, fields.texts(field).join(', ')] as const),
+    ['version', String(stored.version)],
+    ['used_by', users.join(', ') || 'no schedule'],
+  ]);
 }
 
 function mondayFirst(weekdays: readonly number[]): number[] {

@@ -1,9 +1,10 @@
 // What a statement may use. Statements are functions of (AST node, context) -> Result; they know no door and no driver.
 
+import type { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { Statement } from '../../parser/ast.ts';
 import type { BindContext } from '../bind/schedule.ts';
-import { type Column, Result, type Warning } from '../result.ts';
+import { type Column, type Form, Result, type Warning } from '../result.ts';
 import type { Runner } from '../runner.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import type { Connection } from '../store/duckdb/connection.ts';
@@ -39,6 +40,7 @@ export async function bindContext(context: StatementContext): Promise<BindContex
 export const text = (name: string): Column => ({ name, type: { kind: 'VARCHAR' } });
 export const integer = (name: string): Column => ({ name, type: { kind: 'BIGINT' } });
 export const texts = (name: string): Column => ({ name, type: { kind: 'LIST', item: { kind: 'VARCHAR' } } });
+export const double = (name: string): Column => ({ name, type: { kind: 'DOUBLE' } });
 export const instant = (name: string): Column => ({ name, type: { kind: 'TIMESTAMPTZ' } });
 
 export function timestamp(at: Instant | undefined | null): TimestampTz | null {
@@ -51,13 +53,19 @@ export interface Answer {
   readonly rows: readonly (readonly Value[])[];
   readonly warnings?: readonly Warning[];
   readonly notes?: readonly string[];
+  readonly form?: Form;
+  readonly failure?: Diagnostic | undefined;
 }
 
 export function answer(details: Answer): Result {
-  return Result.fromRows(details);
+  return Result.fromRows({ form: isOutcome(details.columns) ? 'outcomes' : 'table', ...details });
 }
 
-/** What a definition statement answers for each object it touched. */
+function isOutcome([first, second]: readonly Column[]): boolean {
+  return first?.name === 'name' && second?.name === 'outcome';
+}
+
+/** What a statement answers for each object that it touched. */
 export function outcome(tag: string, rows: readonly (readonly [name: string, outcome: string])[]): Result {
   return answer({ tag, columns: [text('name'), text('outcome')], rows });
 }

@@ -10,29 +10,51 @@ interface Shape {
   /** What LIKE looks at. */
   readonly name: string;
   readonly order: string;
+  /** What a person asks for when LIST is all they say: of many columns, those that a narrow terminal should hold. */
+  readonly prominent: readonly string[];
 }
 
-const byName = (name: string): Shape => ({ name, order: `${name} ASC NULLS LAST` });
+const byName = (name: string, ...prominent: string[]): Shape => ({ name, order: `${name} ASC NULLS LAST`, prominent });
 const shapes: Readonly<Record<ListedRelation, Shape>> = {
-  schedules: byName('name'),
-  procedures: byName('name'),
-  pipelines: byName('name'),
+  schedules: byName('name', 'name', 'status', 'next_run', 'sched', 'last_state', 'timezone', 'last_run', 'call', 'description'),
+  procedures: byName('name', 'name', 'language', 'parameters', 'version', 'updated_at'),
+  pipelines: byName('name', 'name', 'steps', 'parameters', 'version', 'updated_at'),
   calendars: byName('name'),
-  queues: byName('name'),
+  queues: byName('name', 'name', 'paused', 'pending', 'active', 'failed', 'completed', 'scheduled', 'weight', 'concurrency'),
   settings: byName('name'),
-  sources: byName('path'),
-  workers: { name: 'total::VARCHAR', order: 'total ASC NULLS LAST' },
-  lineage: { name: 'object', order: 'object ASC NULLS LAST, access ASC NULLS LAST, table_name ASC NULLS LAST' },
-  schedule_versions: { name: 'schedule', order: 'changed_at DESC NULLS LAST, version DESC NULLS LAST' },
+  sources: byName('path', 'path', 'state', 'schedules', 'error', 'read_at'),
+  workers: { name: 'total::VARCHAR', order: 'total ASC NULLS LAST', prominent: [] },
+  lineage: { name: 'object', order: 'object ASC NULLS LAST, access ASC NULLS LAST, table_name ASC NULLS LAST', prominent: [] },
+  schedule_versions: {
+    name: 'schedule',
+    order: 'changed_at DESC NULLS LAST, version DESC NULLS LAST',
+    prominent: ['schedule', 'version', 'changed', 'changed_at', 'changed_by'],
+  },
   schedule_health: byName('schedule'),
-  runs: { name: 'schedule', order: 'opened_at DESC NULLS LAST, run_id DESC NULLS LAST' },
-  step_runs: { name: 'step', order: 'started_at DESC NULLS LAST' },
-  run_logs: { name: 'line', order: 'logged_at DESC NULLS LAST' },
-  dead_letters: { name: 'schedule', order: 'finished_at DESC NULLS LAST, run_id DESC NULLS LAST' },
+  runs: {
+    name: 'schedule',
+    order: 'opened_at DESC NULLS LAST, run_id DESC NULLS LAST',
+    prominent: [
+      ...['run_id', 'schedule', 'state', 'scheduled_at', 'reason', 'duration_ms', 'started_at', 'trigger', 'attempt', 'rows_changed'],
+      ...['result', 'finished_at', 'lag_ms', 'guarantee'],
+    ],
+  },
+  step_runs: {
+    name: 'step',
+    order: 'started_at DESC NULLS LAST',
+    prominent: ['run_id', 'step', 'item', 'state', 'reason', 'duration_ms', 'started_at', 'attempt', 'rows_changed'],
+  },
+  run_logs: { name: 'line', order: 'logged_at DESC NULLS LAST', prominent: ['run_id', 'line', 'logged_at', 'step', 'level'] },
+  dead_letters: {
+    name: 'schedule',
+    order: 'finished_at DESC NULLS LAST, run_id DESC NULLS LAST',
+    prominent: ['run_id', 'schedule', 'state', 'reason', 'finished_at', 'attempt', 'scheduled_at', 'trigger', 'error_code'],
+  },
 };
 
 export interface ListQuery {
   readonly text: string;
+  readonly prominent: readonly string[];
   /** From a place in `text` to the place in the statement, where a person wrote it. */
   place(error: Diagnostic): Diagnostic;
 }
@@ -60,6 +82,7 @@ export function listQuery(statement: ListStatement, cron: string): ListQuery {
   if (statement.offset !== undefined) add(' OFFSET ', statement.offset, '');
   return {
     text,
+    prominent: shape.prominent,
     place: (error) => {
       const { span } = error;
       if (span === undefined) return error;

@@ -155,7 +155,7 @@ async function lineageOfStep(step: PipelineStep, pipeline: Pipeline, context: St
 export async function explainPipeline(statement: ExplainPipelineStatement, context: StatementContext): Promise<Result> {
   const { routine } = await findRoutine(statement.name, 'pipeline', context);
   if (routine.kind !== 'pipeline') throw new Diagnostic('internal', 'a stored pipeline is not a pipeline');
-  if (statement.mermaid) return answer({ tag: 'EXPLAIN', columns: [text('mermaid')], rows: [[mermaid(routine)]] });
+  if (statement.mermaid) return answer({ tag: 'EXPLAIN', columns: [text('mermaid')], rows: [[mermaid(routine)]], form: 'text' });
   return answer({
     tag: 'EXPLAIN',
     columns: [text('step'), text('kind'), text('after'), text('does')],

@@ -16,6 +16,7 @@ import type { Result } from '../result.ts';
 import { nameKey, type StoredQueue } from '../store/duckdb/catalogue.ts';
 import { answer, outcome, type StatementContext, text, texts } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
+import { description, propertiesOf } from './description.ts';
 import { storedDefinitionAt } from './storedDefinition.ts';
 
 const columns = [text('name'), text('outcome'), texts('changed'), texts('warnings')];
@@ -104,17 +105,12 @@ export async function describeQueue(statement: DescribeStatement, context: State
   const stored = await findQueue(statement.name, context);
   const [row] = await context.connection.all(`SELECT * FROM ${context.sql.cron}.queues WHERE name = $name`, { name: stored.name });
   const { rate } = bindQueue(storedDefinition(stored.definition, context));
-  const properties = Object.entries(row ?? {}).filter(([key, value]) => value !== null && key !== 'definition');
   const users = await context.catalogue.usersOf('queue', stored.name);
-  return answer({
-    tag: 'DESCRIBE',
-    columns: [text('property'), text('value')],
-    rows: [
-      ...properties.map(([key, value]) => [key, String(value)]),
-      ...(rate === null ? [] : [['rate', `${rate.count} per ${formatDuration(rate.perMs)}`]]),
-      ['used_by', users.join(', ') || 'no schedule'],
-    ],
-  });
+  return description([
+    ...(await propertiesOf(row ?? {}, context)),
+    ...(rate === null ? [] : [['rate', `${rate.count} per ${formatDuration(rate.perMs)}`] as const]),
+    ['used_by', users.join(', ') || 'no schedule'],
+  ]);
 }
 
 async function findQueue(name: Name, context: StatementContext): Promise<StoredQueue> {

@@ -20,6 +20,7 @@ import type { Procedure, Routine } from '../routine.ts';
 import type { StoredRoutine } from '../store/duckdb/catalogue.ts';
 import { answer, bindContext, outcome, type StatementContext, text, texts } from './context.ts';
 import { alreadyExists, doesNotExist, overlay, stillUsed } from './definition.ts';
+import { description, propertiesOf } from './description.ts';
 import { defineSchedule } from './schedule.ts';
 
 const columns = [text('name'), text('outcome'), texts('changed'), texts('warnings')];
@@ -191,13 +192,8 @@ function calls(routine: Routine, name: string): boolean {
 export async function describeRoutine(statement: DescribeStatement, kind: Routine['kind'], context: StatementContext): Promise<Result> {
   const stored = await findRoutine(statement.name, kind, context);
   const [row] = await context.connection.all(`SELECT * FROM ${context.sql.cron}.${kind}s WHERE name = $name`, { name: stored.name });
-  const properties = Object.entries(row ?? {}).filter(([key, value]) => value !== null && key !== 'definition');
   const users = await context.catalogue.usersOf('routine', stored.name);
-  return answer({
-    tag: 'DESCRIBE',
-    columns: [text('property'), text('value')],
-    rows: [...properties.map(([key, value]) => [key, String(value)]), ['used_by', users.join(', ') || 'no schedule']],
-  });
+  return description([...(await propertiesOf(row ?? {}, context)), ['used_by', users.join(', ') || 'no schedule']]);
 }
 
 export async function findRoutine(name: Name, kind: Routine['kind'], context: StatementContext): Promise<StoredRoutine> {

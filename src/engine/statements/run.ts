@@ -6,8 +6,10 @@ import type { RunIdStatement, RunScheduleStatement } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
 import { bindParameter } from '../bind/arguments.ts';
 import type { Result } from '../result.ts';
+import type { FinishedRun } from '../runner.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
-import { answer, integer, type StatementContext, text } from './context.ts';
+import { answer, double, integer, type StatementContext, text } from './context.ts';
+import { description, propertiesOf } from './description.ts';
 import { findSchedule } from './schedule.ts';
 
 export async function runSchedules(statement: RunScheduleStatement, context: StatementContext, signal: AbortSignal): Promise<Result> {
@@ -16,6 +18,7 @@ export async function runSchedules(statement: RunScheduleStatement, context: Sta
   const given: Record<string, JsonValue>[] = [];
   for (const stored of found) given.push(await bindWith(statement, stored, context));
   const rows = [];
+  const failures: Diagnostic[] = [];
   for (const [index, stored] of found.entries()) {
     const finished = await context.runner.runNow(stored, { params: given[index] ?? {}, dryRun: statement.dryRun, signal });
     rows.push([
@@ -23,10 +26,13 @@ export async function runSchedules(statement: RunScheduleStatement, context: Sta
       finished.schedule,
       finished.state,
       finished.reason,
+      finished.durationMs,
       finished.rowsChanged === null ? null : BigInt(finished.rowsChanged),
       finished.result === null ? null : JSON.stringify(finished.result),
     ]);
+    if (finished.state !== 'succeeded' && finished.state !== 'skipped') failures.push(failed(finished, statement, index));
   }
+  const [first, ...more] = failures;
   return answer({
     tag: 'RUN SCHEDULE',
     columns: [
@@ -34,10 +40,21 @@ export async function runSchedules(statement: RunScheduleStatement, context: Sta
       text('schedule'),
       text('state'),
       text('reason'),
+      double('duration_ms'),
       integer('rows_changed'),
       { name: 'result', type: { kind: 'JSON' } },
     ],
     rows,
+    form: 'runs',
+    failure: first === undefined ? undefined : Diagnostic.all([first, ...more]),
+  });
+}
+
+/** That a run was skipped is no failure: it was asked whether it should run, and answered. */
+function failed({ schedule, state, reason, runId }: FinishedRun, statement: RunScheduleStatement, index: number): Diagnostic {
+  return new Diagnostic('run_failed', `${schedule}: ${state.replace('_', ' ')}${reason === null ? '' : `; ${reason}`}`, {
+    span: statement.names[index]?.span,
+    hint: statement.dryRun ? undefined : `DESCRIBE RUN '${runId}'; tells more`,
   });
 }
 
@@ -76,7 +93,8 @@ async function bindWith(
 
 /** DESCRIBE RUN 'id': a unique prefix of 8 characters is enough. */
 export async function describeRun(statement: RunIdStatement, context: StatementContext): Promise<Result> {
-  const prefix = statement.run.text.toLowerCase();
+  // A narrow table shows `01a1f87e-3749-7004-…`.
+  const prefix = statement.run.text.toLowerCase().replace(/…$/, '');
   if (prefix.length < 8 || !/^[0-9a-f-]+$/.test(prefix)) {
     throw new Diagnostic('invalid_value', `'${statement.run.text}' is not the id of a run`, {
       span: statement.run.span,
@@ -100,10 +118,5 @@ export async function describeRun(statement: RunIdStatement, context: StatementC
       hint: `write more of it: ${ids}`,
     });
   }
-  const properties = Object.entries(row).filter(([, value]) => value !== null);
-  return answer({
-    tag: 'DESCRIBE',
-    columns: [text('property'), text('value')],
-    rows: properties.map(([key, value]) => [key, String(value)]),
-  });
+  return description(await propertiesOf(row, context));
 }

@@ -25,6 +25,7 @@ import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
 import { Ledger } from '../store/duckdb/ledger.ts';
 import { answer, bindContext, instant, outcome, type StatementContext, text, texts, timestamp } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
+import { description, propertiesOf } from './description.ts';
 
 const definitionColumns = [text('name'), text('outcome'), texts('changed'), instant('next_run'), text('in_words'), texts('warnings')];
 
@@ -180,18 +181,7 @@ export async function describeSchedule(statement: DescribeStatement, context: St
   const stored = await findSchedule(statement.name, context);
   const timing = await context.catalogue.timing(stored.schedule);
   const [row] = await context.connection.all(`SELECT * FROM ${context.sql.cron}.schedules WHERE name = $name`, { name: stored.name });
-  const properties = Object.entries(row ?? {}).filter(([key, value]) => value !== null && key !== 'definition');
-  const words = ['in_words', inWords(stored.schedule, timing)] as const;
-  return answer({
-    tag: 'DESCRIBE',
-    columns: [text('property'), text('value')],
-    rows: [...properties.map(([key, value]) => [key, shown(value)]), [...words]].map(([key, value]) => [String(key), String(value)]),
-  });
-}
-
-function shown(value: unknown): string {
-  if (Array.isArray(value)) return value.join(', ');
-  return String(value);
+  return description([...(await propertiesOf(row ?? {}, context)), ['in_words', inWords(stored.schedule, timing)]]);
 }
 
 const explainColumns = [instant('scheduled_at'), text('local_time'), text('utc'), text('note')];

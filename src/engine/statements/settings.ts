@@ -39,7 +39,7 @@ async function change(tag: string, name: SettingName, context: StatementContext,
     }
   });
   const value = (await context.catalogue.settings()).text(name);
-  return answer({ tag, columns: [text('name'), text('value')], rows: [[name, value]], warnings });
+  return answer({ tag, columns: [text('name'), text('value')], rows: [[name, value]], warnings, form: 'settings' });
 }
 
 /** A consistent copy while everything runs, through DuckDB itself: nobody opens the file a second time. */
@@ -71,5 +71,5 @@ export async function backup(statement: BackupStatement, context: StatementConte
     for (const left of [unfinished, `${unfinished}.wal`]) rmSync(left, { force: true });
     throw error instanceof Diagnostic && error.span !== undefined ? error.at(span) : error;
   }
-  return answer({ tag: 'BACKUP', columns: [text('path')], rows: [[path]] });
+  return answer({ tag: 'BACKUP', columns: [text('path')], rows: [[path]], form: 'text' });
 }

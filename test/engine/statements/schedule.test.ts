@@ -201,6 +201,28 @@ describe('DROP, ENABLE, DISABLE', () => {
 });
 
 describe('LIST', () => {
+  test('names the columns that matter most, all of which there are', async ({ db }) => {
+    const relations = [
+      'SCHEDULES',
+      'PROCEDURES',
+      'PIPELINES',
+      'QUEUES',
+      'SOURCES',
+      'RUNS',
+      'DEAD LETTERS',
+      'SCHEDULE_VERSIONS',
+      'STEP_RUNS',
+      'RUN_LOGS',
+    ];
+    for (const relation of relations) {
+      const { columns, prominent } = await db.result(`LIST ${relation}`);
+      expect(prominent.length, relation).toBeGreaterThan(2);
+      expect(columns.map((column) => column.name)).toEqual(expect.arrayContaining([...prominent]));
+    }
+    expect((await db.result('SHOW SCHEDULES')).prominent.slice(0, 3)).toEqual(['name', 'status', 'next_run']);
+    expect((await db.result('SELECT * FROM cron.schedules')).prominent).toEqual([]);
+  });
+
   test('is a SELECT with its tail, and LIKE looks at the name without case', async ({ db }) => {
     for (const name of ['nightly_a', 'nightly_b', 'hourly'])
       await db.run(`UPSERT SCHEDULE ${name} ( sched: '0 2 * * *', sql: 'SELECT 1' )`);
