@@ -1,9 +1,13 @@
 // DuckDB's errors become the one error of the house. With `errors_as_json` DuckDB tells type, place and candidates; a session
 // may turn that off, so its plain text is read as well. The place comes in two units: the parser counts characters, the binder
 // counts bytes of the text after it has replaced every unicode space outside quotes by a plain one. Both were measured
-// (test/engine/duckdbError.test.ts), and both become UTF-16 offsets here.
+// (test/engine/duckdbError.test.ts), and both become UTF-16 offsets here. Where DuckDB gives none, what the error is about may
+// stand in the text exactly once. What to do next is said by duckdbHint.ts.
 
 import { Diagnostic, type DiagnosticCode, type Span } from '../core/diagnostic.ts';
+import { tokenAt } from '../parser/lexer.ts';
+import { decode } from '../parser/text.ts';
+import { hintFor } from './duckdbHint.ts';
 
 /** What DuckDB said, in whichever of its two forms. */
 interface Report {
@@ -33,9 +37,28 @@ export function duckdbDiagnostic(error: unknown, sql?: string): Diagnostic {
   const locked = heldBy(report.message);
   if (locked !== undefined) return locked;
   const code = codeOf(report);
-  const { message, hint } = words(report, code);
-  const span = sql === undefined || report.position === undefined ? undefined : spanAt(sql, report);
-  return new Diagnostic(code, message, { span, hint, cause: error });
+  const [first = '', ...rest] = report.message.split('\n').map((line) => line.trim());
+  const name = report.name ?? nameIn(first);
+  const span = sql === undefined ? undefined : report.position === undefined ? onlyPlaceOf(name, sql) : spanAt(sql, report);
+  const below = rest.filter((line) => line !== '').join('\n');
+  const hint = hintFor({ code, message: first, below, name, sql, span });
+  return new Diagnostic(code, inOurWords[code] ?? first, { span, hint, cause: error });
+}
+
+const inOurWords: Partial<Record<DiagnosticCode, string>> = {
+  cancelled: 'The statement was cancelled.',
+  aborted_transaction: 'An earlier error has aborted this transaction; nothing in it will be stored.',
+};
+
+/** What an error without a field for it is about: mostly the last name that it quotes. */
+function nameIn(message: string): string | undefined {
+  const near = /^syntax error at or near "(.+)"$/.exec(message)?.[1];
+  if (near !== undefined) return near;
+  const zone = /^Unknown TimeZone '(.+)'!$/.exec(message)?.[1];
+  const plain = /^(?:Existing object|Column with name|Referenced update column|NOT NULL constraint failed:) (?:\w+\.)?(\S+)/.exec(
+    message,
+  )?.[1];
+  return zone ?? plain ?? [...message.matchAll(/"([^"]+)"/g)].at(-1)?.[1];
 }
 
 function readJson(text: string): Report | undefined {
@@ -70,7 +93,7 @@ function codeOf(report: Report): DiagnosticCode {
   switch (report.type.toLowerCase()) {
     case 'parser':
     case 'syntax':
-      return 'syntax_error';
+      return message.startsWith('unterminated') ? 'unterminated' : 'syntax_error';
     case 'binder':
       return binderCode(report);
     case 'catalog':
@@ -107,17 +130,18 @@ function codeOf(report: Report): DiagnosticCode {
       return 'forbidden';
     case 'invalid input':
       if (message.includes('read-only mode')) return 'read_only';
-      if (/parameters?, but none were supplied|prepared statement parameters/.test(message)) return 'undefined_parameter';
+      if (/parameters?, but none were supplied|prepared statement parameters|excess parameters/.test(message)) return 'undefined_parameter';
       return 'invalid_value';
     case 'invalid configuration':
       return 'invalid_value';
     case 'parameter not allowed':
       return 'undefined_parameter';
     case 'not implemented':
-      return 'unsupported';
+      return message.startsWith('Unknown TimeZone') ? 'unknown_zone' : 'unsupported';
     case 'missing extension':
     case 'autoload':
     case 'extension':
+    case 'extension autoloading':
       return 'missing_dependency';
     case 'object size':
       return 'too_large';
@@ -134,9 +158,12 @@ function binderCode({ message, subtype }: Report): DiagnosticCode {
   if (subtype === 'COLUMN_NOT_FOUND' || message.startsWith('Referenced column') || /does not have a column/.test(message))
     return 'undefined_column';
   if (message.startsWith('Referenced update column')) return 'undefined_column';
+  if (/^No matching columns|^Column ".*" (?:does not exist|in EXCLUDE list not found|referenced in)/.test(message))
+    return 'undefined_column';
   if (message.startsWith('Referenced table')) return 'undefined_table';
   if (subtype === 'NO_MATCHING_FUNCTION' || message.startsWith('No function matches')) return 'unknown_function';
-  if (/^Catalog ".*" does not exist/.test(message)) return 'undefined_object';
+  if (/^(?:Catalog|Prepared statement) ".*" does not exist|database not found$|^Database ".*" not found/.test(message))
+    return 'undefined_object';
   if (/^(Cannot (compare|mix|combine|cast)|Could not (choose|deduce))/i.test(message)) return 'wrong_type';
   if (message.includes('read-only mode')) return 'read_only';
   return 'syntax_error';
@@ -171,9 +198,8 @@ function fileCode({ message, errno }: Report): DiagnosticCode {
   if (errno === noSuchFileErrno || /No such file|No files found|does not exist/.test(message)) return 'file_not_found';
   if (errno === noPermissionErrno) return 'forbidden';
   if (/not a valid DuckDB database/.test(message)) return 'not_a_database';
-  if (/is an existing extension|newer version of DuckDB/.test(message)) {
-    return message.includes('newer version of DuckDB') ? 'newer_file' : 'missing_dependency';
-  }
+  if (message.includes('newer version of DuckDB')) return 'newer_file';
+  if (/is an existing extension|^Extension ".*" not found/.test(message)) return 'missing_dependency';
   return 'io_error';
 }
 
@@ -188,52 +214,26 @@ function heldBy(message: string): Diagnostic | undefined {
   });
 }
 
-/** The first line is the message; what DuckDB adds below it becomes the hint, in our words where they are better. */
-function words(report: Report, code: DiagnosticCode): { message: string; hint: string | undefined } {
-  const [first = '', ...rest] = report.message.split('\n');
-  const message = first.trim();
-  switch (code) {
-    case 'cancelled':
-      return { message: 'The statement was cancelled.', hint: undefined };
-    case 'aborted_transaction':
-      return {
-        message: 'An earlier error has aborted this transaction; nothing in it will be stored.',
-        hint: 'Type ROLLBACK, then begin again. (COMMIT would roll back as well.)',
-      };
-    case 'fatal':
-      return { message, hint: 'The database must be closed and opened again. What was committed before is safe.' };
-    default:
-      return { message, hint: candidatesHint(rest, report) };
-  }
-}
-
-function candidatesHint(lines: readonly string[], report: Report): string | undefined {
-  const text = lines
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-    .join('\n');
-  if (text === '') return undefined;
-  const said = /^(?:Did you mean:?|Candidate (?:bindings|tables|table columns)[: ]*)\s*(".*)$/s.exec(text)?.[1];
-  if (said === undefined) return text;
-  // DuckDB compares with its own catalogue too; "did you mean pg_sequences?" helps nobody who did not write `pg_`.
-  const names = [...said.matchAll(/"([^"]+)"/g)]
-    .map(([, name = '']) => name)
-    .filter((name) => !isInternal(name) || (report.name !== undefined && isInternal(report.name)));
-  if (names.length === 0) return undefined;
-  const quoted = names.map((name) => `"${name}"`);
-  const last = quoted.pop();
-  return quoted.length === 0 ? `Did you mean ${last}?` : `Did you mean ${quoted.join(', ')} or ${last}?`;
-}
-
-function isInternal(name: string): boolean {
-  return /^(pg_|sqlite_|duckdb_)/.test(name);
-}
-
 function spanAt(sql: string, report: Report): Span | undefined {
   const position = report.position ?? 0;
   const start = report.type === 'Parser' || report.type === 'Syntax' ? offsetOfCharacter(sql, position) : offsetOfByte(sql, position);
   if (start >= sql.length) return { start: sql.length, end: sql.length };
   return { start, end: start + tokenLength(sql.slice(start)) };
+}
+
+/** Where a name stands as a word, or else as a text, if it does so exactly once. */
+function onlyPlaceOf(name: string | undefined, sql: string): Span | undefined {
+  if (name === undefined) return undefined;
+  const wanted = name.toLowerCase();
+  const asWord: Span[] = [];
+  const asText: Span[] = [];
+  for (let token = tokenAt(sql, 0); token.kind !== 'end'; token = tokenAt(sql, token.end)) {
+    if (decode(sql, token).text.toLowerCase() !== wanted) continue;
+    const places = /string/i.test(token.kind) ? asText : asWord;
+    places.push({ start: token.start, end: token.end });
+  }
+  const [place, another] = asWord.length === 0 ? asText : asWord;
+  return another === undefined ? place : undefined;
 }
 
 function offsetOfCharacter(sql: string, position: number): number {
