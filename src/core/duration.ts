@@ -51,6 +51,23 @@ export function formatDuration(ms: DurationMs): string {
   return text;
 }
 
+/** What somebody means who writes `5min` (5m) or `1.5h` (1h30m), as a hint. */
+export function likelyDuration(text: string): string | undefined {
+  const [, digits = '', word = ''] = /^(\d{1,9}(?:\.\d{1,3})?)([a-z]+)$/i.exec(text) ?? [];
+  const unit = unitOfWord(word);
+  if (unit === undefined) return undefined;
+  const ms = Math.round(Number(digits) * unit[1]);
+  if (!digits.includes('.')) return `did you mean ${digits}${unit[0]}?`;
+  return ms > 0 ? `a duration has no fraction: write ${formatDuration(ms)}` : undefined;
+}
+
+function unitOfWord(word: string): (typeof units)[number] | undefined {
+  const folded = word.toLowerCase();
+  const singular = folded.length > 2 ? folded.replace(/s$/, '') : folded;
+  const ms = Object.hasOwn(words, singular) ? words[singular] : undefined;
+  return units.find(([unit, size]) => unit === folded || size === ms);
+}
+
 function parseUnits(trimmed: string, text: string): DurationMs {
   let total = 0;
   let at = 0;
@@ -60,7 +77,11 @@ function parseUnits(trimmed: string, text: string): DurationMs {
     piece.lastIndex = at;
     const match = piece.exec(trimmed);
     if (match === null) {
-      throw wrong(text, `'${trimmed}' is not a duration`, 'write falling units without spaces, such as 30s, 1h30m, 2d');
+      throw wrong(
+        text,
+        `'${trimmed}' is not a duration`,
+        likelyDuration(trimmed) ?? 'write falling units without spaces, such as 30s, 1h30m, 2d',
+      );
     }
     const [whole, digits, unit] = match as unknown as [string, string, string];
     const index = units.findIndex(([name]) => name === unit.toLowerCase());
@@ -82,7 +103,9 @@ function parseWords(trimmed: string, text: string): DurationMs {
     piece.lastIndex = at;
     const match = piece.exec(trimmed);
     if (match === null) {
-      const hint = /^\d+$/.test(trimmed) ? `give it a unit: ${trimmed}s` : "write 30s, 1h30m, 2d, or interval text such as '30 seconds'";
+      const hint = /^\d+$/.test(trimmed)
+        ? `give it a unit: ${trimmed}s`
+        : (likelyDuration(trimmed) ?? "write 30s, 1h30m, 2d, or interval text such as '30 seconds'");
       throw wrong(text, `'${trimmed}' is not a duration`, hint);
     }
     if (match[1] !== undefined) {

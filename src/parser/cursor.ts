@@ -125,6 +125,13 @@ export class Cursor {
     return new Diagnostic('unterminated', `this ${what} is never closed`, { span: { start, end }, hint: `close it with ${close}` });
   }
 
+  /** The Diagnostic of a bracket that nothing closes. */
+  neverClosed(open: Token): Diagnostic {
+    const opening = this.raw(open);
+    const closing = opening === '(' ? ')' : opening === '[' ? ']' : '}';
+    return new Diagnostic('unterminated', `this '${opening}' is never closed`, { span: spanOf(open), hint: `close it with '${closing}'` });
+  }
+
   found(): string {
     if (this.token.kind === 'end') return 'the end of the statement';
     return quote(this.raw());
@@ -175,19 +182,22 @@ export class Cursor {
   sqlUntil(stops: (token: Token) => boolean): Sql | undefined {
     const start = this.token.start;
     let end = start;
-    let depth = 0;
+    const opened: Token[] = [];
     for (;;) {
       const { token } = this;
       if (token.kind === 'end') {
         if (token.unterminated) throw this.expected(['an expression']);
+        const open = opened.at(-1);
+        if (open !== undefined) throw this.neverClosed(open);
         break;
       }
       if (token.unterminated) throw this.expected(['an expression']);
       const symbol = token.kind === 'symbol' ? this.text[token.start] : undefined;
-      if (depth === 0 && (symbol === ';' || symbol === ')' || symbol === ']' || symbol === '}' || stops(token))) break;
-      if (symbol === '(' || symbol === '[' || symbol === '{') depth += 1;
-      else if (symbol === ')' || symbol === ']' || symbol === '}') depth -= 1;
-      else if (symbol === ';') throw this.expected(["')'"]);
+      const open = opened.at(-1);
+      if (open === undefined && (symbol === ';' || symbol === ')' || symbol === ']' || symbol === '}' || stops(token))) break;
+      if (symbol === '(' || symbol === '[' || symbol === '{') opened.push(token);
+      else if (symbol === ')' || symbol === ']' || symbol === '}') opened.pop();
+      else if (symbol === ';' && open !== undefined) throw this.neverClosed(open);
       this.take();
       end = token.end;
     }

@@ -238,7 +238,7 @@ const queue = place('a queue', {
   tags: listOf(oneOf(name, text), true),
 });
 
-const procedure = place('the options of a procedure', {
+const procedure = place('the option list of a procedure', {
   atomic: boolean,
   timeout: durationOrNone,
   description: text,

@@ -1,7 +1,8 @@
 // Values and the one object syntax `( key: value, .. )`. What a value means is plain from its first token, but under a key that
 // takes a phrase, where `every 30m` runs on to the `,` `)` `]` `}` of its own depth.
 
-import { Diagnostic } from '../core/diagnostic.ts';
+import { Diagnostic, type Span } from '../core/diagnostic.ts';
+import { likelyDuration } from '../core/duration.ts';
 import type { CallValue, Entry, InstantValue, ListValue, Name, NumberValue, ObjectValue, PhraseValue, StringValue, Value } from './ast.ts';
 import { type Cursor, checkName, quote, short, spanOf } from './cursor.ts';
 import { freePlace, keyIn, legalKeys, type Place, type Shape, valueFunctions } from './keys.ts';
@@ -104,11 +105,7 @@ function readComma(cursor: Cursor, closing: string, open: Token): void {
 }
 
 function neverClosed(cursor: Cursor, open: Token): Diagnostic {
-  const unterminated = cursor.unterminated();
-  if (unterminated !== undefined) return unterminated;
-  const opening = cursor.raw(open);
-  const closing = opening === '(' ? ')' : opening === '[' ? ']' : '}';
-  return new Diagnostic('unterminated', `this '${opening}' is never closed`, { span: spanOf(open), hint: `close it with '${closing}'` });
+  return cursor.unterminated() ?? cursor.neverClosed(open);
 }
 
 function missingComma(cursor: Cursor, word: Token): Diagnostic {
@@ -149,10 +146,7 @@ function readValue(cursor: Cursor, shape: Shape, depth: number): Value {
     case 'word':
       return readWord(cursor, depth);
     case 'malformedNumber':
-      throw new Diagnostic('syntax_error', `${quote(cursor.raw(token))} is neither a number nor a duration nor an instant`, {
-        span: spanOf(token),
-        hint: 'durations are written 30s, 1h30m, 2d; text stands in quotes',
-      });
+      throw malformed(cursor, shape);
     case 'symbol':
       if (cursor.isSymbol('[')) return readList(cursor, itemShape(shape), depth);
       if (cursor.isSymbol('{')) return readEntries(cursor, objectPlace(shape), '{', '}', depth);
@@ -168,6 +162,26 @@ function readValue(cursor: Cursor, shape: Shape, depth: number): Value {
     default:
       return token.kind satisfies never;
   }
+}
+
+/** `5min`, `1.5h`, `512XB`: a number with letters that make nothing of it. */
+function malformed(cursor: Cursor, shape: Shape): Diagnostic {
+  const { start, end } = cursor.token;
+  // The lexer stops at the point; a person reads on to the unit.
+  const [written = ''] = /^\d+(?:\.\d+)?\w*/.exec(cursor.text.slice(start, start + 64)) ?? [];
+  const text = written.length > end - start ? written : cursor.raw();
+  const span = { start, end: start + text.length };
+  if (shape.kind === 'size') {
+    return new Diagnostic('syntax_error', `${quote(text)} is not a size`, {
+      span,
+      hint: 'sizes are written 512MB, 1GiB; units: B KB MB GB TB, KiB MiB GiB TiB',
+    });
+  }
+  const what = shape.kind === 'duration' ? 'not a duration' : 'neither a number nor a duration nor an instant';
+  return new Diagnostic('syntax_error', `${quote(text)} is ${what}`, {
+    span,
+    hint: likelyDuration(text) ?? 'durations are written 30s, 1h30m, 2d; text stands in quotes',
+  });
 }
 
 export function takesPhrase(shape: Shape): boolean {
@@ -278,9 +292,25 @@ const instantParts = /^(\d{4})-(\d{1,2})-(\d{1,2})(?:[Tt ](\d{1,2}):(\d{2})(?::(
 
 export function readInstant(cursor: Cursor): InstantValue {
   const token = cursor.take();
-  const text = cursor.raw(token);
-  const [, year = '', month = '', day = '', hour, minute, second, fraction = '', zone] = instantParts.exec(text) ?? [];
-  const value: InstantValue = {
+  const value = instantOf(cursor.raw(token), spanOf(token));
+  if (value === undefined) throw new Diagnostic('internal', 'the lexer and the reader of instants disagree', { span: spanOf(token) });
+  if (!isInstant(value)) {
+    cursor.mistake('invalid_value', `${quote(value.text)} is not a date or an instant`, value.span, 'write 2027-09-20T02:00:00Z');
+  }
+  return value;
+}
+
+/** Whether its fields are in range. */
+export function isInstant(value: InstantValue): boolean {
+  return isDate(value) && value.hour <= 23 && value.minute <= 59 && value.second <= 59 && Math.abs(value.offsetMinutes ?? 0) <= 18 * 60;
+}
+
+/** undefined where the text has not the form of one. */
+export function instantOf(text: string, span: Span): InstantValue | undefined {
+  const parts = instantParts.exec(text);
+  if (parts === null) return undefined;
+  const [, year = '', month = '', day = '', hour, minute, second, fraction = '', zone] = parts;
+  return {
     kind: 'instant',
     year: Number(year),
     month: Number(month),
@@ -292,12 +322,8 @@ export function readInstant(cursor: Cursor): InstantValue {
     offsetMinutes: zone === undefined ? undefined : zoneMinutes(zone),
     dateOnly: hour === undefined,
     text,
-    span: spanOf(token),
+    span,
   };
-  if (!isDate(value) || value.hour > 23 || value.minute > 59 || value.second > 59 || Math.abs(value.offsetMinutes ?? 0) > 18 * 60) {
-    cursor.mistake('invalid_value', `${quote(text)} is not a date or an instant`, value.span, 'write 2027-09-20T02:00:00Z');
-  }
-  return value;
 }
 
 function zoneMinutes(zone: string): number {

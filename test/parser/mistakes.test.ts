@@ -560,3 +560,41 @@ describe('a mistake names its place, the value, what is legal and the mend', () 
     -> text in DuckDB has no NUL characters"
   `));
 });
+
+describe('what is meant is said beside what is wrong', () => {
+  const cases: readonly (readonly [text: string, at: string, message: string, hint: string])[] = [
+    ['ALTER SCHEDULE IF EXISTS x SET (enabled: true)', 'IF EXISTS', 'ALTER takes no IF EXISTS', 'only DROP takes it'],
+    ['DISABLE SCHEDULE IF EXISTS x', 'IF EXISTS', 'DISABLE takes no IF EXISTS', 'leave IF EXISTS out'],
+    ['DROP SCHEDULE a, IF EXISTS b', 'IF', 'expected the name of a schedule', 'IF EXISTS stands first: DROP SCHEDULE IF EXISTS a, b'],
+    ['ALTER SCHEDULE a RENAME TO b', 'RENAME', 'expected SET', 'UPSERT SCHEDULE new_name LIKE a (), then DROP SCHEDULE a'],
+    ['ALTER QUEUE a RENAME TO b', 'RENAME', 'expected SET', 'SHOW CREATE QUEUE a'],
+    ['LIST SCHEDULES WHERE (1=1', '(', "this '(' is never closed", "close it with ')'"],
+    ['LIST RUNS ORDER BY f([1, 2', '[', "this '[' is never closed", "close it with ']'"],
+    ['UPSERT SCHEDULE x (params: { a: 1.5h })', '1.5h', "'1.5h' is neither", 'write 1h30m'],
+    ['UPSERT SCHEDULE x (timeout: 1.5h)', '1.5h', "'1.5h' is not a duration", 'write 1h30m'],
+    ['UPSERT SCHEDULE x (timeout: 5min)', '5min', "'5min' is not a duration", 'did you mean 5m?'],
+    ["UPSERT SCHEDULE x (timeout: '2hrs')", '2hrs', "'2hrs' is not a duration", 'did you mean 2h?'],
+    ['UPSERT SCHEDULE x (timeout: 3x)', '3x', "'3x' is not a duration", 'durations are written 30s'],
+    ['UPSERT SCHEDULE x (resources: { memory: 512XB })', '512XB', "'512XB' is not a size", '512MB'],
+    ['UPSERT PROCEDURE p(n INTEGER = 3) AS BEGIN SELECT 1; END', '=', 'expected DEFAULT', 'n INTEGER DEFAULT 3'],
+    ['UPSERT PROCEDURE p() (atomc: true) AS BEGIN SELECT 1; END', 'atomc', 'the option list of a procedure has no key', "'atomic'"],
+    ["BACKFILL SCHEDULE s FROM 'x' TO '2027-01-01'", "'x'", "'x' is not an instant", "write '2027-09-20 02:00'"],
+    ["BACKFILL SCHEDULE s FROM '2027-01-02' TO 2027-01-01", '2027-01-01', "TO '2027-01-01' is before FROM", 'earlier'],
+    ["SIMULATE SCHEDULES FROM 2027-02-30 TO '2027-13-01 00:00'", '2027-02-30', "'2027-02-30' is not a date", 'write 2027'],
+  ];
+  for (const [text, at, message, hint] of cases) {
+    test(text, () => {
+      const [first] = parse(text).diagnostics ?? [];
+      expect(first?.message).toContain(message);
+      expect(first?.hint).toContain(hint);
+      expect(text.slice(first?.span?.start, first?.span?.end)).toBe(at);
+    });
+  }
+
+  test('a setting takes DEFAULT for what RESET does', () =>
+    expect(parse('SET cron.workers = DEFAULT').statement).toMatchObject({ kind: 'reset', name: { text: 'workers' } }));
+  test('a stretch of one day, or between offsets, is nobody’s mistake', () => {
+    expect(mistakes("BACKFILL SCHEDULE s FROM '2027-01-01' TO 2027-01-01")).toBe('');
+    expect(mistakes("BACKFILL SCHEDULE s FROM '2027-01-01T02:00:00+09:00' TO '2027-01-01T01:00:00Z'")).toBe('');
+  });
+});

@@ -213,7 +213,16 @@ const sql = (...texts: readonly string[]): fc.Arbitrary<Sql> => fc.constantFrom(
 const option = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 const names = fc.array(anyName, { minLength: 1, maxLength: 3 });
 const count = option(fc.integer({ min: 1, max: 99 }).map(numberValue));
-const time = fc.oneof(instant, string);
+/** Two times of which the first is the earlier. */
+const written = (...texts: string[]) => fc.tuple(string, fc.constantFrom(...texts)).map(([value, text]) => ({ ...value, text }));
+const from = fc.oneof(
+  instant.filter(({ year }) => year < 2000),
+  written('1999-12-31', '1970-01-01 02:30', ' 1990-02-03T04:05:06.789+02:00 '),
+);
+const to = fc.oneof(
+  instant.filter(({ year }) => year >= 2000),
+  written('2000-01-01', '2027-09-20 02:30', '9999-12-31T23:59:59Z'),
+);
 const given = option(definitionOf(freePlace));
 const span = fc.constant(nowhere);
 const is = <T extends string>(kind: T) => fc.constant(kind);
@@ -394,14 +403,14 @@ const statement: fc.Arbitrary<Statement> = fc.oneof(
   fc.record({
     kind: is('backfill'),
     name: anyName,
-    from: time,
-    to: time,
+    from,
+    to,
     parallel: count,
     onlyMissing: fc.boolean(),
     dryRun: fc.boolean(),
     span,
   }) as fc.Arbitrary<Statement>,
-  fc.record({ kind: is('simulate'), from: time, to: time, span }) as fc.Arbitrary<Statement>,
+  fc.record({ kind: is('simulate'), from, to, span }) as fc.Arbitrary<Statement>,
   fc.record({
     kind: fc.constantFrom('describeRun', 'cancelRun', 'retryRun', 'tailRun', 'explainRun'),
     run: string,

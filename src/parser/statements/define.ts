@@ -1,6 +1,6 @@
 // UPSERT, CREATE, ALTER, DROP, ENABLE and their kin: what changes a definition.
 
-import type { Span } from '../../core/diagnostic.ts';
+import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import type { EnableStatement, Name, Noun, PauseQueueStatement, PauseSchedulerStatement, Statement } from '../ast.ts';
 import type { Cursor } from '../cursor.ts';
 import { places } from '../keys.ts';
@@ -80,7 +80,9 @@ function readNewName(cursor: Cursor, noun: Noun): Name {
 export function readAlter(cursor: Cursor): Statement {
   const { start } = cursor.take();
   const noun = readNoun(cursor);
+  refuseIfExists(cursor, 'ALTER');
   const name = cursor.name(`the name of a ${noun}`);
+  if (cursor.keyword() === 'RENAME') throw cursor.expected(['SET'], renameHint(noun, name.text));
   cursor.expect('SET');
   const changes = readDefinition(cursor, places[noun]);
   const span = cursor.spanFrom(start);
@@ -89,17 +91,45 @@ export function readAlter(cursor: Cursor): Statement {
   return { kind: 'alter', noun, name, changes, span };
 }
 
+function refuseIfExists(cursor: Cursor, verb: string): void {
+  if (!isIfExists(cursor)) return;
+  const span: Span = { start: cursor.token.start, end: cursor.after.end };
+  throw new Diagnostic('syntax_error', `${verb} takes no IF EXISTS`, {
+    span,
+    hint: `leave IF EXISTS out: ${verb} changes what exists, and only DROP takes it`,
+  });
+}
+
+function isIfExists(cursor: Cursor): boolean {
+  return cursor.keyword() === 'IF' && cursor.keyword(cursor.after) === 'EXISTS';
+}
+
+/** Runs and versions stay with the old name: a new one is a new thing. */
+function renameHint(noun: Noun, name: string): string {
+  const upper = noun.toUpperCase();
+  const copy =
+    noun === 'schedule'
+      ? `UPSERT SCHEDULE new_name LIKE ${name} ()`
+      : `take its text from SHOW CREATE ${upper} ${name}, run it with the new name`;
+  return `nothing is renamed: ${copy}, then DROP ${upper} ${name}`;
+}
+
 /** DROP noun [IF EXISTS] name [, ..] and DROP DEAD LETTER 'id' | ALL */
 export function readDrop(cursor: Cursor): Statement {
   if (cursor.keyword(cursor.after) === 'DEAD') return readDeadLetter(cursor, 'dropDeadLetter');
   const { start } = cursor.take();
   const noun = readNoun(cursor);
-  const ifExists = cursor.keyword() === 'IF' && cursor.keyword(cursor.after) === 'EXISTS';
+  const ifExists = isIfExists(cursor);
   if (ifExists) {
     cursor.take();
     cursor.take();
   }
-  const names = cursor.names(`the name of a ${noun}`);
+  const names = [cursor.name(`the name of a ${noun}`)];
+  while (cursor.acceptSymbol(',')) {
+    if (isIfExists(cursor))
+      throw cursor.expected([`the name of a ${noun}`], `IF EXISTS stands first: DROP ${noun.toUpperCase()} IF EXISTS a, b`);
+    names.push(cursor.name(`the name of a ${noun}`));
+  }
   const span = cursor.spanFrom(start);
   cursor.finish("','");
   return { kind: 'drop', noun, ifExists, names, span };
@@ -134,6 +164,7 @@ export function readPause(cursor: Cursor, verb: 'pause' | 'resume'): EnableState
 }
 
 function readSwitched(cursor: Cursor, start: number, verb: EnableStatement['verb']): EnableStatement {
+  refuseIfExists(cursor, verb.toUpperCase());
   const all = cursor.accept('ALL');
   const names = all ? [] : cursor.names('the name of a schedule, or ALL');
   const span = cursor.spanFrom(start);

@@ -82,10 +82,13 @@ function readParameters(cursor: Cursor): Parameter[] {
 function readParameter(cursor: Cursor): Parameter {
   const name = cursor.name('the name of a parameter');
   cursor.acceptSymbol(':');
-  const isDefault = (token: Token) => cursor.keyword(token) === 'DEFAULT' || cursor.isSymbol(',', token);
-  const type = cursor.sqlUntil(isDefault);
+  const endsType = (token: Token) =>
+    cursor.keyword(token) === 'DEFAULT' || cursor.isSymbol(',', token) || cursor.isSymbol('=', token) || cursor.isSymbol(':=', token);
+  const type = cursor.sqlUntil(endsType);
   if (type === undefined)
     throw cursor.expected([`the type of ${quote(name.text)}`], `write ${short(name.text)} INTEGER, or another type of DuckDB`);
+  if (cursor.isSymbol('=') || cursor.isSymbol(':='))
+    throw cursor.expected(['DEFAULT', "','", "')'"], 'a default stands after DEFAULT: n INTEGER DEFAULT 3');
   const isComma = (token: Token) => cursor.isSymbol(',', token);
   const initial = cursor.accept('DEFAULT') ? cursor.expectSql('an expression', isComma) : undefined;
   return { name, type, default: initial, span: cursor.spanFrom(name.span.start) };

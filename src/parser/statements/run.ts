@@ -2,9 +2,9 @@
 // order, each once.
 
 import type { DeadLetterStatement, InstantValue, NumberValue, ObjectValue, RunIdStatement, Statement, StringValue } from '../ast.ts';
-import type { Cursor } from '../cursor.ts';
+import { type Cursor, quote } from '../cursor.ts';
 import { freePlace } from '../keys.ts';
-import { isString, readCount, readDefinition, readInstant, readString } from '../values.ts';
+import { instantOf, isInstant, isString, readCount, readDefinition, readInstant, readString } from '../values.ts';
 
 /** RUN SCHEDULE name [, ..] [WITH ( .. )] [AWAIT] [ALONE] [DRY RUN] and RUN PIPELINE name [WITH ( .. )] [AWAIT] [DRY RUN] */
 export function readRun(cursor: Cursor): Statement {
@@ -117,13 +117,41 @@ function readStretch(cursor: Cursor): { from: InstantValue | StringValue; to: In
   cursor.expect('FROM');
   const from = readTime(cursor);
   cursor.expect('TO');
-  return { from, to: readTime(cursor) };
+  const to = readTime(cursor);
+  const [first, last] = [from, to].map((time) => (time.kind === 'instant' ? time : instantOf(time.text, time.span)));
+  if (first !== undefined && last !== undefined && isAfter(first, last)) {
+    cursor.mistake(
+      'invalid_value',
+      `TO ${quote(to.kind === 'string' ? to.text : last.text)} is before FROM`,
+      to.span,
+      'the earlier instant stands first',
+    );
+  }
+  return { from, to };
 }
 
 function readTime(cursor: Cursor): InstantValue | StringValue {
-  if (isString(cursor.token)) return readString(cursor, 'an instant');
   if (cursor.is('instant')) return readInstant(cursor);
-  throw cursor.expected(["an instant such as '2027-09-20 02:00'"]);
+  if (!isString(cursor.token)) throw cursor.expected(['an instant'], "write '2027-09-20 02:00', or 2027-09-20T02:00:00Z");
+  const written = readString(cursor, 'an instant');
+  const instant = instantOf(written.text.trim(), written.span);
+  if (instant === undefined || !isInstant(instant)) {
+    cursor.mistake(
+      'invalid_value',
+      `${quote(written.text)} is not an instant`,
+      written.span,
+      "write '2027-09-20 02:00', or 2027-09-20T02:00:00Z",
+    );
+  }
+  return written;
+}
+
+/** Only where both count from the same offset, or both in the zone of their use: else it takes the clock to know. */
+function isAfter(first: InstantValue, last: InstantValue): boolean {
+  if (first.offsetMinutes !== last.offsetMinutes) return false;
+  const fields = ['year', 'month', 'day', 'hour', 'minute', 'second', 'millisecond'] as const;
+  const different = fields.find((field) => first[field] !== last[field]);
+  return different !== undefined && first[different] > last[different];
 }
 
 /** Each option once, in any order; those of two words have a blank in their name. Nothing else may follow. */

@@ -5,7 +5,7 @@ import type { Statement } from '../ast.ts';
 import { type Cursor, spanOf } from '../cursor.ts';
 import { readFreeValue, readString } from '../values.ts';
 
-/** SET cron.name = value, or TO value */
+/** SET cron.name = value, or TO value; with DEFAULT it is a RESET. */
 export function readSet(cursor: Cursor): Statement {
   const { start } = cursor.take();
   refuseScope(cursor);
@@ -14,6 +14,7 @@ export function readSet(cursor: Cursor): Statement {
   const value = readFreeValue(cursor);
   const span = cursor.spanFrom(start);
   cursor.finish();
+  if (value.kind === 'word' && value.text.toUpperCase() === 'DEFAULT') return { kind: 'reset', name, span };
   return { kind: 'set', name, value, span };
 }
 
