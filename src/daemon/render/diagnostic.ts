@@ -7,7 +7,7 @@
 //   hint: fields are minute hour day month weekday
 
 import type { Diagnostic, Span } from '../../core/diagnostic.ts';
-import { manyLines, oneLine, truncated, widthOf } from './terminalText.ts';
+import { folded, manyLines, oneLine, truncated, widthOf } from './terminalText.ts';
 
 /** A statement's text, and where it began in what was read: both from 1, a column is a character. */
 export interface Source {
@@ -22,18 +22,34 @@ export interface DiagnosticOptions {
   /** The file it stands in; without one it was typed here. */
   readonly name?: string | undefined;
   readonly color: boolean;
-  /** The width of the terminal; longer lines are shown around the place. */
+  /** The width of the terminal: words are folded to it, and of a longer line of SQL what is around the place is shown. */
   readonly columns?: number | undefined;
 }
 
 /** Of a place that spans many lines, the first and the last of them. */
 const shownLines = 3;
+/** Mistakes behind the first. */
+const shownMore = 9;
 const tab = '    ';
 
-export function renderDiagnostic(diagnostic: Diagnostic, { piece, name, color, columns = 120 }: DiagnosticOptions): string {
+export function renderDiagnostic(diagnostic: Diagnostic, options: DiagnosticOptions): string {
+  const texts: string[] = [];
+  const hints = new Set<string | undefined>();
+  for (const one of [diagnostic, ...diagnostic.more.slice(0, shownMore)]) {
+    texts.push(renderOne(one, options, !hints.has(one.hint)));
+    hints.add(one.hint);
+  }
+  const rest = diagnostic.more.length - shownMore;
+  if (rest > 0) texts.push(`and ${rest} more mistake${rest === 1 ? '' : 's'}\n`);
+  return texts.join('');
+}
+
+/** The same hint is not given twice. */
+function renderOne(diagnostic: Diagnostic, { piece, name, color, columns }: DiagnosticOptions, hinted: boolean): string {
   const paint = color ? painted : unpainted;
-  const heading = `${paint('error', `error[${diagnostic.code}]`)} ${paint('strong', indented(diagnostic.message, '  '))}`;
-  const lines = [heading];
+  const word = `error[${diagnostic.code}]`;
+  const message = folded(manyLines(diagnostic.message), { columns, taken: word.length + 1, indent: '  ' });
+  const lines = [`${paint('error', word)} ${paint('strong', message)}`];
   const marks = piece === undefined || diagnostic.span === undefined ? [] : markedLines(piece, diagnostic.span);
   const [first] = marks;
   if (name !== undefined && piece !== undefined) {
@@ -46,11 +62,13 @@ export function renderDiagnostic(diagnostic: Diagnostic, { piece, name, color, c
       lines.push(paint('faint', `${' '.repeat(gutter)} ┆`));
       continue;
     }
-    const { text, caret } = around(mark, Math.max(20, columns - gutter - 4));
+    const { text, caret } = around(mark, Math.max(20, (columns ?? 120) - gutter - 4));
     lines.push(`${paint('faint', `${String(mark.line).padStart(gutter)} │`)} ${text}`);
     lines.push(`${paint('faint', `${' '.repeat(gutter)} │`)} ${paint('error', caret)}`);
   }
-  if (diagnostic.hint !== undefined) lines.push(`${paint('hint', 'hint:')} ${indented(diagnostic.hint, '      ')}`);
+  if (diagnostic.hint !== undefined && hinted) {
+    lines.push(`${paint('hint', 'hint:')} ${folded(manyLines(diagnostic.hint), { columns, taken: 6, indent: '      ' })}`);
+  }
   return `${lines.join('\n')}\n`;
 }
 
@@ -116,10 +134,6 @@ function keptEnd(text: string, width: number): string {
 
 function visible(text: string): string {
   return oneLine(text.replaceAll('\t', tab));
-}
-
-function indented(text: string, indent: string): string {
-  return manyLines(text).replaceAll('\n', `\n${indent}`);
 }
 
 type Look = 'error' | 'strong' | 'faint' | 'hint';

@@ -17,6 +17,58 @@ export function manyLines(text: string): string {
   return text.replaceAll('\r\n', '\n').replace(unsafeButLayout, escaped);
 }
 
+export interface Fold {
+  /** The width of the terminal; without one, nothing is folded. */
+  readonly columns: number | undefined;
+  /** What stands in front of the first line already. */
+  readonly taken?: number | undefined;
+  /** Stands in front of every further line. */
+  readonly indent: string;
+}
+
+/** Lines that end between words. A word that is too long for any line stays whole, so that it can be copied. */
+export function folded(text: string, { columns = Number.POSITIVE_INFINITY, taken = 0, indent }: Fold): string {
+  const lines: string[] = [];
+  let used = taken;
+  for (const written of text.split('\n')) {
+    let line = '';
+    for (const [at, word] of written.split(' ').entries()) {
+      const width = widthOf(word);
+      if (at > 0 && line !== '' && used + 1 + width > columns) {
+        lines.push(line);
+        line = word;
+        used = indent.length + width;
+      } else {
+        line += at > 0 ? ` ${word}` : word;
+        used += at > 0 ? width + 1 : width;
+      }
+    }
+    lines.push(line);
+    used = indent.length;
+  }
+  return lines.join(`\n${indent}`);
+}
+
+/** Lines of at most `width` columns, wherever they have to be cut. */
+export function cutInLines(text: string, width: number): string[] {
+  const fold = folded(text, { columns: width, indent: '' }).split('\n');
+  return fold.flatMap((line) => {
+    if (widthOf(line) <= width) return [line];
+    const pieces = [''];
+    let used = 0;
+    for (const { segment } of graphemes.segment(line)) {
+      const next = widthOf(segment);
+      if (used + next > width && used > 0) {
+        pieces.push('');
+        used = 0;
+      }
+      pieces[pieces.length - 1] += segment;
+      used += next;
+    }
+    return pieces;
+  });
+}
+
 /** The columns a text takes up on a terminal. */
 export function widthOf(text: string): number {
   return plainAscii.test(text) ? text.length : stringWidth(text);

@@ -90,6 +90,50 @@ describe('an error', () => {
     expect(caret.indexOf('^')).toBe(before.length + (before.match(/[漢字]/g) ?? []).length);
   });
 
+  test('folds its words to the terminal', () => {
+    const diagnostic = new Diagnostic('invalid_value', 'a message that is longer than its line', {
+      hint: 'what to do about it, in a few words',
+    });
+    expect(renderDiagnostic(diagnostic, { color: false, columns: 40 })).toBe(
+      drawing(`
+        error[invalid_value] a message that is
+          longer than its line
+        hint: what to do about it, in a few
+              words
+      `),
+    );
+    expect(renderDiagnostic(diagnostic, { color: false }).split('\n')).toHaveLength(3);
+  });
+
+  test('shows every other mistake of the statement at its place, and a hint only once', () => {
+    const mistake = (marked: string, hint: string) => {
+      const start = text.indexOf(marked);
+      return new Diagnostic('unknown_key', `no key ${marked}`, { span: { start, end: start + marked.length }, hint });
+    };
+    const all = Diagnostic.all([mistake('sched', 'keys: a, b'), mistake('sql', 'keys: a, b'), mistake('x', 'c')]);
+    expect(renderDiagnostic(all, { piece: { text, line: 1, column: 1 }, name: 'jobs.sql', color: false })).toBe(
+      drawing(`
+        error[unknown_key] no key sched
+          jobs.sql:2:2
+         2 │     sched: '0 25 * * *', -- 漢字
+           │     ^^^^^
+        hint: keys: a, b
+        error[unknown_key] no key sql
+          jobs.sql:3:2
+         3 │     sql: $$ x $$
+           │     ^^^
+        error[unknown_key] no key x
+          jobs.sql:3:10
+         3 │     sql: $$ x $$
+           │             ^
+        hint: c
+      `),
+    );
+    const many = Array.from({ length: 12 }, (_, at) => new Diagnostic('unknown_key', `no key ${at}`));
+    const [first = mistake('x', ''), ...more] = many;
+    expect(renderDiagnostic(Diagnostic.all([first, ...more]), { color: false })).toMatch(/no key 9\nand 2 more mistakes\n$/);
+  });
+
   test('lets nothing of the text or the message command the terminal', () => {
     const rendered = shown('bad', { name: 'a\x1b[2J.sql' }, "SELECT '\x1b]0;x\x07' bad \u202e");
     expect(rendered.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
