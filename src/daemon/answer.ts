@@ -1,15 +1,15 @@
-// The answer of a definition (`name, outcome, changed, next_run, in_words, warnings`) as a sentence, for the modes that people
-// read: `daily_backup: created; next run Sat 21 Nov 02:00 CET (in 7h 12m); at 02:00 every day, Europe/Berlin`. The modes that
-// programs read get the row itself.
+// The rows of an answer as sentences, for the modes that people read; programs get the rows themselves.
+//
+//   daily_backup: created; next run Sat 21 Nov 02:00 CET (in 7h 12m); at 02:00 every day, Europe/Berlin
+//   daily_backup: succeeded in 12 ms; 3 rows changed
 
 import type { Instant } from '../core/instant.ts';
 import type { Column, Row } from '../engine/result.ts';
 import { TimestampTz, type Value } from '../engine/value.ts';
+import { truncated } from './render/terminalText.ts';
 
-/** Whether these are the columns of a definition's answer. */
-export function isAnswer(columns: readonly Column[]): boolean {
-  return columns[0]?.name === 'name' && columns[1]?.name === 'outcome';
-}
+/** Of a result's JSON. */
+const shownResult = 160;
 
 export interface SentenceOptions {
   readonly now: Instant;
@@ -17,8 +17,9 @@ export interface SentenceOptions {
   readonly zone: string;
 }
 
+/** Of a definition: `name, outcome, changed, next_run, in_words, warnings`, or the first two of them. */
 export function sentence(columns: readonly Column[], row: Row, { now, zone }: SentenceOptions): string {
-  const cell = (name: string): Value => row[columns.findIndex((column) => column.name === name)] ?? null;
+  const cell = (name: string): Value => cellOf(columns, row, name);
   const changed = listed(cell('changed'));
   const nextRun = nextRunOf(columns, row);
   const inWords = cell('in_words');
@@ -28,14 +29,40 @@ export function sentence(columns: readonly Column[], row: Row, { now, zone }: Se
   return parts.join('; ');
 }
 
+/** Of a run that has ended. Without an id it was a dry run. */
+export function runSentence(columns: readonly Column[], row: Row): string {
+  const cell = (name: string): Value => cellOf(columns, row, name);
+  const duration = cell('duration_ms');
+  const changed = cell('rows_changed');
+  const result = cell('result');
+  const succeeded = cell('state') === 'succeeded';
+  const parts = [`${text(cell('schedule'))}: ${text(cell('state')).replaceAll('_', ' ')}`];
+  // What ran is told in whole milliseconds: the clock of history has no finer ones.
+  if (succeeded && duration !== null) parts[0] += ` in ${timeText(Math.max(1, Math.round(Number(duration))), 0)}`;
+  if (cell('reason') !== null) parts.push(text(cell('reason')));
+  if (changed !== null && (result === null || Number(changed) > 0))
+    parts.push(`${changed} ${Number(changed) === 1 ? 'row' : 'rows'} changed`);
+  if (result !== null) parts.push(truncated(`result ${text(result)}`, shownResult));
+  if (cell('run_id') === null) parts.push('a dry run: rolled back');
+  return parts.join('; ');
+}
+
+/** Whether it ended so that a person should look into it; the id to look with, where it left a run. */
+export function failedRun(columns: readonly Column[], row: Row): { readonly runId: string | undefined } | undefined {
+  const state = cellOf(columns, row, 'state');
+  const runId = cellOf(columns, row, 'run_id');
+  if (state === 'succeeded' || state === 'skipped') return undefined;
+  return { runId: runId === null ? undefined : text(runId) };
+}
+
 export function nextRunOf(columns: readonly Column[], row: Row): Instant | undefined {
-  const value = row[columns.findIndex((column) => column.name === 'next_run')];
+  const value = cellOf(columns, row, 'next_run');
   return value instanceof TimestampTz && value.isFinite ? value.epochMs : undefined;
 }
 
 /** The warnings that stand in the row. */
 export function warningsOf(columns: readonly Column[], row: Row): readonly string[] {
-  return listed(row[columns.findIndex((column) => column.name === 'warnings')] ?? null);
+  return listed(cellOf(columns, row, 'warnings'));
 }
 
 /** `Sat 21 Nov 02:00 CET`: seconds where there are some, the year where it is another one. */
@@ -84,6 +111,19 @@ export function fromNow(ms: number): string {
     if (count > 0) parts.push(`${count}${unit}`);
   }
   return `in ${parts.join(' ')}`;
+}
+
+/** `1.2 ms`, `340 ms`, `2.41 s`, `3m 05s` */
+export function timeText(ms: number, digits = 1): string {
+  if (ms < 10) return `${ms.toFixed(digits)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(2)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}m ${String(seconds % 60).padStart(2, '0')}s`;
+}
+
+function cellOf(columns: readonly Column[], row: Row, name: string): Value {
+  return row[columns.findIndex((column) => column.name === name)] ?? null;
 }
 
 /** A list, or text with commas between. */

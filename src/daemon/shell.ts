@@ -8,7 +8,7 @@ import type { Result } from '../engine/result.ts';
 import type { Session } from '../engine/session.ts';
 import type { Value } from '../engine/value.ts';
 import type { Clock } from '../scheduler/clock.ts';
-import { isAnswer, nextRunOf, sentence, warningsOf } from './answer.ts';
+import { failedRun, nextRunOf, runSentence, sentence, timeText, warningsOf } from './answer.ts';
 import { toDiagnostic } from './exit.ts';
 import { type Piece, readPieces } from './input.ts';
 import { type Output, OutputClosed, openOutput } from './output.ts';
@@ -17,7 +17,7 @@ import { renderDiagnostic } from './render/diagnostic.ts';
 import type { Mode } from './render/mode.ts';
 import { render } from './render/render.ts';
 import type { Sink } from './render/sink.ts';
-import { oneLine } from './render/terminalText.ts';
+import { folded, manyLines, oneLine } from './render/terminalText.ts';
 import { runCommand } from './repl/commands.ts';
 import { readScript, runPieces } from './script.ts';
 
@@ -83,7 +83,7 @@ export class Shell {
     const since = this.#options.clock.monotonicMs();
     try {
       if (piece.kind === 'command') return await runCommand(this, piece.text);
-      await this.show(piece.text);
+      await this.show(piece.text, { script: name !== undefined });
       this.#tellTime(this.#options.clock.monotonicMs() - since);
       // An interrupt that came too late for this statement still keeps those behind it from running.
       return this.#interrupted ? 'failed' : 'done';
@@ -97,8 +97,8 @@ export class Shell {
     }
   }
 
-  /** Executes one statement and shows its answer. */
-  async show(statement: string): Promise<void> {
+  /** Executes one statement and shows its answer. For a script, a run that did not succeed is a mistake. */
+  async show(statement: string, { script = false }: { readonly script?: boolean } = {}): Promise<void> {
     const { session, clock, errors } = this.#options;
     if (this.#interrupted) throw cancelled();
     const progress = new ProgressBar({ clock, terminal: errors, percent: () => session.progress() ?? -1 });
@@ -110,7 +110,8 @@ export class Shell {
       if (/time_?zone/i.test(statement)) this.#zone = undefined;
       const answer = await session.execute(statement);
       result = answer;
-      await this.#present(answer, zone);
+      await this.#present(answer, { zone, script });
+      if (script && answer.failure !== undefined) throw answer.failure;
     } finally {
       progress.clear();
       await result?.close();
@@ -184,7 +185,7 @@ export class Shell {
     return this.#zone;
   }
 
-  async #present(result: Result, zone: string): Promise<void> {
+  async #present(result: Result, { zone, script }: { readonly zone: string; readonly script: boolean }): Promise<void> {
     const { mode } = this;
     const output = this.#takeOutput();
     const sink: Sink = {
@@ -198,13 +199,13 @@ export class Shell {
       color: this.#options.color.output && output === this.#standardOutput,
     };
     try {
-      if (isForPeople(mode)) for (const note of result.notes) await sink.write(`${oneLine(note)}\n`);
-      if (isForPeople(mode) && isAnswer(result.columns)) await this.#tellAnswer(result, sink);
-      else if (result.columns.length > 0) await render(result, mode, sink, { zone });
-      else if (isForPeople(mode) && this.#options.interactive) await sink.write(`${done(result)}\n`);
-      for (const warning of result.warnings) {
+      if (isForPeople(mode)) {
+        for (const note of result.notes) await tell(sink, note);
+        await this.#presentToPeople(result, sink, { zone, script });
+      } else if (result.columns.length > 0) await render(result, mode, sink, { zone });
+      for (const { message, hint } of result.warnings) {
         this.#progress?.clear();
-        this.warn(warningText(warning.message, warning.hint));
+        this.warn(warningText(message, hint, this.#options.errors.columns));
       }
     } finally {
       if (output === this.#once) {
@@ -214,13 +215,49 @@ export class Shell {
     }
   }
 
-  async #tellAnswer(result: Result, sink: Sink): Promise<void> {
+  async #presentToPeople(result: Result, sink: Sink, { zone, script }: { readonly zone: string; readonly script: boolean }): Promise<void> {
+    const { form, columns } = result;
+    switch (form) {
+      case 'outcomes':
+        return await this.#tellOutcomes(result, sink);
+      case 'runs':
+        for (const row of await result.toArray()) {
+          const failed = failedRun(columns, row);
+          // A script ends with an error that says the same.
+          if (failed !== undefined && script) continue;
+          await tell(sink, runSentence(columns, row));
+          if (failed?.runId !== undefined) await sink.write(`   hint: DESCRIBE RUN '${failed.runId}'; tells more\n`);
+        }
+        return;
+      case 'settings':
+        for (const [name, value] of await result.toArray()) await tell(sink, `${name}: ${value}`);
+        return;
+      case 'text':
+        // It is there to be copied: to a terminal without what would command it, to a file as it is.
+        for (const row of await result.toArray()) {
+          const text = String(row.at(-1));
+          await sink.write(`${sink.columns === undefined ? text : manyLines(text)}\n`);
+        }
+        return;
+      case 'table':
+      case 'properties':
+        if (columns.length > 0) return await render(result, this.mode, sink, { zone });
+        if (this.#options.interactive) await sink.write(`${done(result)}\n`);
+        return;
+      default:
+        form satisfies never;
+    }
+  }
+
+  async #tellOutcomes(result: Result, sink: Sink): Promise<void> {
     const told = new Set(result.warnings.map((warning) => warning.message));
     const now = this.#options.clock.now();
     for (const row of await result.toArray()) {
       const zone = nextRunOf(result.columns, row) === undefined ? 'UTC' : await this.#zoneOf(row[0]);
-      await sink.write(`${oneLine(sentence(result.columns, row, { now, zone }))}\n`);
-      for (const message of warningsOf(result.columns, row)) if (!told.has(message)) await sink.write(`${warningText(message)}\n`);
+      await tell(sink, sentence(result.columns, row, { now, zone }));
+      for (const message of warningsOf(result.columns, row)) {
+        if (!told.has(message)) await sink.write(`${warningText(message, undefined, sink.columns)}\n`);
+      }
     }
   }
 
@@ -255,15 +292,12 @@ function done({ tag, rowsChanged }: Result): string {
   return rowsChanged === undefined ? tag : `${tag}: ${rowsChanged} ${rowsChanged === 1 ? 'row' : 'rows'}`;
 }
 
-function warningText(message: string, hint?: string): string {
-  return `warning: ${oneLine(message)}${hint === undefined ? '' : `\n   hint: ${oneLine(hint)}`}`;
+/** A sentence on lines of its own. */
+async function tell(sink: Sink, text: string): Promise<void> {
+  await sink.write(`${folded(oneLine(text), { columns: sink.columns, indent: '   ' })}\n`);
 }
 
-/** `1.2 ms`, `340 ms`, `2.41 s`, `3m 05s` */
-export function timeText(ms: number): string {
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(2)} s`;
-  const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)}m ${String(seconds % 60).padStart(2, '0')}s`;
+function warningText(message: string, hint: string | undefined, columns: number | undefined): string {
+  const said = folded(`warning: ${oneLine(message)}`, { columns, indent: '   ' });
+  return hint === undefined ? said : `${said}\n${folded(`   hint: ${oneLine(hint)}`, { columns, indent: '   ' })}`;
 }

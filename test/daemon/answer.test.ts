@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fromNow, isAnswer, localTime, sentence, warningsOf } from '../../src/daemon/answer.ts';
+import { failedRun, fromNow, localTime, runSentence, sentence, warningsOf } from '../../src/daemon/answer.ts';
 import type { Column } from '../../src/engine/result.ts';
 import { TimestampTz } from '../../src/engine/value.ts';
 
@@ -18,7 +18,6 @@ const two = TimestampTz.fromEpochMs(Date.parse('2026-11-21T01:00:00Z'));
 describe('the answer of a definition', () => {
   it('is a sentence: what happened, when it runs next, how often', () => {
     const row = ['daily_backup', 'created', [], two, 'at 02:00 every day, Europe/Berlin', []];
-    expect(isAnswer(columns)).toBe(true);
     expect(sentence(columns, row, { now, zone: 'Europe/Berlin' })).toBe(
       'daily_backup: created; next run Sat 21 Nov 02:00 CET (in 7h 12m); at 02:00 every day, Europe/Berlin',
     );
@@ -35,10 +34,43 @@ describe('the answer of a definition', () => {
     expect(warningsOf(columns, ['x', 'created', [], null, null, ['fires on both']])).toEqual(['fires on both']);
     expect(warningsOf(columns.slice(0, 2), ['p', 'dropped'])).toEqual([]);
   });
+});
 
-  it('is told apart from other results by its columns', () => {
-    expect(isAnswer(columns.slice(1))).toBe(false);
-    expect(isAnswer([])).toBe(false);
+describe('the answer of a run', () => {
+  const json = { kind: 'JSON' } as const;
+  const runColumns: Column[] = [
+    ...['run_id', 'schedule', 'state', 'reason'].map((name) => ({ name, type: varchar })),
+    { name: 'duration_ms', type: { kind: 'DOUBLE' } },
+    { name: 'rows_changed', type: { kind: 'BIGINT' } },
+    { name: 'result', type: json },
+  ];
+
+  it.each([
+    ['report: succeeded in 12 ms; 3 rows changed', ['id', 'report', 'succeeded', null, 12.4, 3n, null]],
+    ['report: succeeded in 1 ms; 1 row changed', ['id', 'report', 'succeeded', null, 0, 1n, null]],
+    ['report: succeeded in 1m 01s; result [{"x":42}]', ['id', 'report', 'succeeded', null, 61_000, 0n, '[{"x":42}]']],
+    ['report: succeeded in 5 ms; 0 rows changed; a dry run: rolled back', [null, 'report', 'succeeded', null, 5, 0n, null]],
+    ['report: failed; no such table', ['id', 'report', 'failed', 'no such table', 5, null, null]],
+    ['report: timed out; took longer than 5m', ['id', 'report', 'timed_out', 'took longer than 5m', 5, null, null]],
+    ['report: skipped; when: the condition was false', ['id', 'report', 'skipped', 'when: the condition was false', null, null, null]],
+  ] as const)('%s', (said, row) => {
+    expect(runSentence(runColumns, row)).toBe(said);
+  });
+
+  it('shows no more of a long result than fits a few lines', () => {
+    const said = runSentence(runColumns, ['id', 'report', 'succeeded', null, 5, 0n, JSON.stringify('x'.repeat(1000))]);
+    expect(said.length).toBeLessThan(200);
+    expect(said).toMatch(/…$/);
+  });
+
+  it('names the run that a person should look into', () => {
+    const row = (state: string, id: string | null) => failedRun(runColumns, [id, 'report', state, null, null, null, null]);
+    expect([row('succeeded', 'id'), row('skipped', 'id')]).toEqual([undefined, undefined]);
+    expect([row('failed', 'id'), row('cancelled', 'id'), row('failed', null)]).toEqual([
+      { runId: 'id' },
+      { runId: 'id' },
+      { runId: undefined },
+    ]);
   });
 });
 

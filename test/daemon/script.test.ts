@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { PassThrough, Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Output } from '../../src/daemon/output.ts';
+import type { Mode } from '../../src/daemon/render/mode.ts';
 import { invalidUtf8, runStream } from '../../src/daemon/script.ts';
 import { type Outcome, Shell } from '../../src/daemon/shell.ts';
 import { openEngine } from '../../src/engine/engine.ts';
@@ -11,24 +12,28 @@ import { systemClock } from '../../src/scheduler/clock.ts';
 import { Bench } from './bin.ts';
 
 /** The same shell in this process: a process of its own costs more than what most tests ask. */
-async function runHere(script: string): Promise<{ outcome: Outcome; errors: string }> {
+async function runHere(
+  script: string,
+  { mode = 'csv', columns }: { readonly mode?: Mode; readonly columns?: number } = {},
+): Promise<{ outcome: Outcome; output: string; errors: string }> {
   const engine = await openEngine(':memory:');
   const session = await engine.session({ actor: 'test', admin: true });
   const errors = new PassThrough();
+  const output = new PassThrough({ highWaterMark: 1_000_000 });
   const shell = new Shell({
     engine,
     session,
-    output: new Output(new PassThrough().resume(), 'standard output'),
+    output: new Output(columns === undefined ? output : Object.assign(output, { isTTY: true, columns }), 'standard output'),
     errors,
     clock: systemClock,
-    mode: 'csv',
+    mode,
     color: { output: false, errors: false },
     interactive: false,
   });
   const outcome = await runStream(shell, Readable.from([Buffer.from(script)]), '<stdin>');
   await session.close();
   await engine.close();
-  return { outcome, errors: String(errors.read() ?? '') };
+  return { outcome, output: String(output.read() ?? ''), errors: String(errors.read() ?? '') };
 }
 
 let bench: Bench;
@@ -169,6 +174,93 @@ describe('a mistake', () => {
     expect(stderr).toContain('SELECT id, nmae FROM products\n');
     expect(stderr).toMatch(/│ {12}\^+\n/);
   });
+});
+
+const runs = `CREATE TABLE t (x INTEGER);
+UPSERT SCHEDULE good ( sql: 'INSERT INTO t VALUES (1), (2)' );
+UPSERT SCHEDULE bad ( sql: 'SELECT nope FROM t', max_retries: 0 );
+UPSERT SCHEDULE idle ( sql: 'SELECT 1', when: 'SELECT false' );
+`;
+
+describe('a run that did not succeed', () => {
+  it.each([
+    ['-c', (words: string[]) => [...words, '-c', 'RUN SCHEDULE bad', '-c', 'RUN SCHEDULE good'], ''],
+    ['-f', (words: string[]) => [...words, '-f', 'run.sql'], ''],
+    ['<stdin>', (words: string[]) => words, 'RUN SCHEDULE bad;\nRUN SCHEDULE good;\n'],
+    ['.read', (words: string[]) => words, '.read run.sql\n'],
+  ])('stops a script with exit code 1: %s', async (from, words, input) => {
+    const file = `runs${from.replaceAll(/\W/g, '')}.duckdb`;
+    bench.write('run.sql', 'RUN SCHEDULE bad;\nRUN SCHEDULE good;\n');
+    const ended = await bench.run(words([file, '-c', runs, ...(input === '' ? [] : ['-f', '-'])]), input);
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).not.toMatch(/^(bad|good): (failed|succeeded)/m);
+    expect(ended.stderr).toMatch(
+      /^error\[run_failed\] bad: failed; in schedule bad.*nope.*\n.*:1:14\n.*RUN SCHEDULE bad\n.*\^\^\^\nhint: DESCRIBE RUN '/,
+    );
+  });
+
+  it('has its row in the modes for programs, and each run that did succeed has its sentence', async () => {
+    const programs = await runHere(`${runs}RUN SCHEDULE good, bad;`);
+    expect(programs).toMatchObject({ outcome: 'failed', errors: expect.stringContaining('error[run_failed] bad: failed') });
+    expect(programs.output).toMatch(
+      /^run_id,schedule,state,reason,duration_ms,rows_changed,result\n.*,good,succeeded,.*\n.*,bad,failed,.*nope/m,
+    );
+    const people = await runHere(`${runs}RUN SCHEDULE good, bad, idle;`, { mode: 'duckbox' });
+    expect(people.output).toMatch(/^good: succeeded in \d+ ms; 2 rows changed\nidle: skipped; when: the condition was false\n$/m);
+  });
+
+  it('is no failure where it was skipped', async () => {
+    const script = `${runs}RUN SCHEDULE idle; SELECT 'behind' AS x;`;
+    expect(await runHere(script)).toMatchObject({ outcome: 'done', output: expect.stringMatching(/behind\n$/), errors: '' });
+  });
+});
+
+describe('in the modes for people', () => {
+  it('a setting, and what was dropped and disabled, are a sentence', async () => {
+    const script = `${runs}SET cron.workers = '2'; RESET cron.workers; DISABLE SCHEDULE good; DROP SCHEDULE IF EXISTS bad, none;`;
+    for (const mode of ['duckbox', 'box', 'line'] as const) {
+      const { output } = await runHere(script, { mode });
+      expect(output).toMatch(/\nworkers: 2\nworkers: 4\ngood: disabled\nbad: dropped\nnone: absent\n$/);
+    }
+    expect((await runHere("SET cron.workers = '2'")).output).toBe('name,value\nworkers,2\n');
+  });
+
+  it('a definition is text to be copied, whatever the width, and runs again', async () => {
+    const define = `UPSERT SCHEDULE s (\n  sched: every 1h,\n  sql: 'SELECT ''${'long '.repeat(30)}\x1b[2J'' AS x'\n);\n`;
+    const { output } = await runHere(`${define}SHOW CREATE SCHEDULE s;`, { mode: 'duckbox' });
+    expect(output.split('\n').slice(1).join('\n')).toBe(define);
+    const again = await runHere(`${define}.mode csv\n${define}`);
+    expect(again.output).toContain('s,unchanged,');
+    const shown = await runHere(`${define}SHOW CREATE SCHEDULE s;`, { mode: 'duckbox', columns: 40 });
+    expect(shown.output).toContain(`${'long '.repeat(30)}\\u001b[2J`);
+  });
+
+  it('a table of a query stays a table, whatever its columns are called', async () => {
+    expect((await runHere("SELECT 'a' AS name, 'b' AS outcome", { mode: 'box' })).output).toContain('│ name │ outcome │');
+  });
+
+  it('sentences and warnings are folded to the terminal', async () => {
+    const { output } = await runHere("UPSERT SCHEDULE s ( sched: 'last business day of month at 17:30', sql: 'SELECT 1' );", {
+      mode: 'duckbox',
+      columns: 60,
+    });
+    const lines = output.trimEnd().split('\n');
+    expect(lines.length).toBeGreaterThan(1);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(60);
+    expect(output.replaceAll(/\n {3}/g, ' ')).toMatch(/^s: created; next run .*; at 17:30 on the last business day of the month \(.*\)\n$/);
+  });
+
+  it('LIST shows the columns that matter, in 80 columns too', async () => {
+    const { output } = await runHere(`${runs}LIST SCHEDULES;`, { mode: 'duckbox', columns: 80 });
+    expect(output).toMatch(/│ +name +│ +status +│ +next_run +│/);
+    expect(output).toMatch(/30 columns \(\d shown\)/);
+  });
+});
+
+it('all mistakes of a statement are told, each at its place', async () => {
+  const { errors } = await runHere("UPSERT SCHEDULE x ( schd: '@daily', timout: 5, sql: 'SELECT 1' );");
+  expect(errors.match(/<stdin>:1:\d+/g)).toEqual(['<stdin>:1:21', '<stdin>:1:37']);
+  expect(errors).toMatch(/did you mean 'sched'[\s\S]*did you mean 'timeout'/);
 });
 
 describe('the command line', () => {

@@ -60,9 +60,9 @@ export function refreshed(markdown: string, answers: readonly { readonly fence: 
   return sorted.reduce((text, { fence, text: answer }) => text.slice(0, fence.start) + answer + text.slice(fence.end), markdown);
 }
 
-/** Ids are made of chance, and a narrow column shows the beginning of one. */
+/** Ids are made of chance, of which a narrow column shows the beginning, and so is a tenth of the time before a retry. */
 export function maskedIds(text: string): string {
-  return text.replaceAll(/\b01[0-9a-f]{6}-[0-9a-f-]*[0-9a-f-…]/g, '<id>');
+  return text.replaceAll(/\b01[0-9a-f]{6}-[0-9a-f-]*[0-9a-f-…]/g, '<id>').replaceAll(/\bretry\s+in \w+/g, 'retry in <duration>');
 }
 
 /** All that differs from one run to the next, where time does not stand still. */

@@ -1,16 +1,19 @@
 // duckbox and box: tables drawn with lines. duckbox is DuckDB's own look and made for looking: types under the names, the first and
 // the last rows of a long result, long texts and middle columns cut to the width of the terminal, and a footer that says what is
 // missing. It keeps only the rows that it shows. box shows every row in full, and so must see all of them before the first line.
+// In both a result's prominent columns stand first; where not all columns fit, duckbox shows only these.
 
 import type { Column, Result, Row } from '../../engine/result.ts';
-import { formatValue, isNumeric, type SqlType, typeName } from '../../engine/value.ts';
+import { formatValue, isNumeric, type SqlType, typeName, type Value } from '../../engine/value.ts';
 import type { RenderOptions, Sink } from './sink.ts';
-import { manyLines, oneLine, truncated, widthOf } from './terminalText.ts';
+import { cutInLines, manyLines, oneLine, truncated, widthOf } from './terminalText.ts';
 
 /** More rows than this are shown by their first and last half. */
 const shownRows = 40;
-/** A column is not made narrower than this as long as whole columns can be left out instead. */
+/** A column is not made narrower than this as long as whole columns can be left out instead: of a run's id 19 characters are left. */
 const narrowColumn = 20;
+/** But texts behind prominent names and ids, of which there are more to show. */
+const narrowText = 14;
 /** From so many rows on, their number is told although all are shown. */
 const countedRows = 10;
 /** Of a text with many lines, where several rows are shown. */
@@ -19,20 +22,26 @@ const shownLines = 20;
 export async function renderDuckbox(result: Result, sink: Sink, options: RenderOptions): Promise<void> {
   const { first, last, count } = await firstAndLast(result);
   const hiddenRows = count - first.length - last.length;
-  const { columns } = result;
+  const order = columnOrder(result);
+  const columns = order.map(({ column }) => column);
   const inLines = columns.length <= 2;
-  const lineLimit = count <= 2 ? Number.POSITIVE_INFINITY : shownLines;
-  const cellsOf = (row: Row): Cell[] => columns.map((column, at) => cellOf(row, at, column, { ...options, inLines, lineLimit }));
+  // DESCRIBE is asked in order to read all of it: a long value goes on in the next line.
+  const isDescription = result.form === 'properties' && sink.columns !== undefined;
+  const lineLimit = count <= 2 || isDescription ? Number.POSITIVE_INFINITY : shownLines;
+  const longestName = [...first, ...last].reduce((width, [name]) => Math.max(width, widthOf(String(name))), 'property'.length);
+  const foldAt = isDescription ? Math.max(narrowColumn, (sink.columns ?? 0) - longestName - 7) : undefined;
+  const cellsOf = (row: Row): Cell[] =>
+    order.map(({ column, at }) => cellOf(row[at] ?? null, column, { ...options, inLines, lineLimit, foldAt }));
   const upper = first.map(cellsOf);
   const lower = last.map(cellsOf);
   const heads = columns.map((column): Cell => ({ lines: [oneLine(column.name)], align: 'center', look: 'name' }));
   const types = columns.map((column): Cell => ({ lines: [oneLine(shortTypeName(column.type))], align: 'center', look: 'faint' }));
 
   const all = [heads, types, ...upper, ...lower];
-  const layout = layOut(
-    columns.map((_, at) => Math.max(...all.map((row) => cellWidth(row[at])))),
-    sink.columns,
-  );
+  const natural = columns.map((_, at) => Math.max(...all.map((row) => cellWidth(row[at]))));
+  const least = columns.map(({ type }, at) => (at === 0 || type.kind === 'TIMESTAMPTZ' ? narrowColumn : narrowText));
+  const prominent = columns.filter(({ name }) => result.prominent.includes(name)).length;
+  const layout = prominent === 0 ? layOut(natural, sink.columns) : layOutFirst(natural, least, prominent, sink.columns);
   const footer = footerOf({ rows: count, hiddenRows, columns: columns.length, shownColumns: layout.places.length, cut: layout.cut });
   const widths = wideEnough(layout.widths, footer);
 
@@ -51,14 +60,14 @@ export async function renderDuckbox(result: Result, sink: Sink, options: RenderO
 }
 
 export async function renderBox(result: Result, sink: Sink, options: RenderOptions): Promise<void> {
-  const { columns } = result;
-  const heads = columns.map((column): Cell => ({ lines: [oneLine(column.name)], align: 'center', look: 'name' }));
+  const order = columnOrder(result);
+  const heads = order.map(({ column }): Cell => ({ lines: [oneLine(column.name)], align: 'center', look: 'name' }));
   const widths = heads.map(cellWidth);
   const rows: Cell[][] = [];
   for await (const chunk of result.chunks()) {
     for (const row of chunk) {
-      const cells = columns.map((column, at) =>
-        cellOf(row, at, column, { ...options, inLines: true, lineLimit: Number.POSITIVE_INFINITY }),
+      const cells = order.map(({ column, at }) =>
+        cellOf(row[at] ?? null, column, { ...options, inLines: true, lineLimit: Number.POSITIVE_INFINITY }),
       );
       for (const [at, cell] of cells.entries()) widths[at] = Math.max(widths[at] ?? 0, cellWidth(cell));
       rows.push(cells);
@@ -89,10 +98,18 @@ interface CellOptions extends RenderOptions {
   /** Whether the lines of a text stand on lines of their own, or `\n` between them. */
   readonly inLines: boolean;
   readonly lineLimit: number;
+  /** Longer lines go on in the next one, instead of being cut. */
+  readonly foldAt?: number | undefined;
 }
 
-function cellOf(row: Row, at: number, { type }: Column, { inLines, lineLimit, zone = 'UTC' }: CellOptions): Cell {
-  const value = row[at] ?? null;
+/** Prominent columns first, then the others as they come. */
+function columnOrder({ columns, prominent }: Result): { readonly column: Column; readonly at: number }[] {
+  const rank = new Map(prominent.map((name, at) => [name, at]));
+  const placed = columns.map((column, at) => ({ column, at }));
+  return placed.sort((left, right) => (rank.get(left.column.name) ?? rank.size) - (rank.get(right.column.name) ?? rank.size));
+}
+
+function cellOf(value: Value, { type }: Column, { inLines, lineLimit, foldAt, zone = 'UTC' }: CellOptions): Cell {
   const text = formatValue(value, type, { zone });
   const align = isNumeric(type) ? 'right' : 'left';
   const look = value === null ? 'faint' : 'plain';
@@ -100,7 +117,8 @@ function cellOf(row: Row, at: number, { type }: Column, { inLines, lineLimit, zo
   // The break at the end of the last line, which EXPLAIN has, would be an empty line.
   const all = manyLines(text).replace(/\n$/, '').split('\n');
   const lines = all.length > lineLimit ? [...all.slice(0, lineLimit), '…'] : all;
-  return { lines: lines.map((line) => oneLine(line.replaceAll('\t', '    '))), align, look };
+  const safe = lines.map((line) => oneLine(line.replaceAll('\t', '    ')));
+  return { lines: foldAt === undefined ? safe : safe.flatMap((line) => cutInLines(line, foldAt)), align, look };
 }
 
 function cellWidth(cell: Cell | undefined): number {
@@ -132,10 +150,31 @@ interface Layout {
   readonly widths: readonly number[];
 }
 
+function total(widths: readonly number[]): number {
+  return widths.reduce((sum, width) => sum + width + 3, 1);
+}
+
+/** All columns if they fit, else of the first `most` as many as fit at their least widths; what room is left widens those that are cut. */
+function layOutFirst(natural: readonly number[], least: readonly number[], most: number, terminal: number | undefined): Layout {
+  const places = natural.map((_, at) => at);
+  if (terminal === undefined || total(natural) <= terminal) return { places, cut: undefined, widths: natural };
+  const capped = (cap: number, count: number): number[] => {
+    const widths = natural.slice(0, count).map((width, at) => Math.min(width, Math.max(cap, least[at] ?? 0)));
+    return count < natural.length ? [...widths, 1] : widths;
+  };
+  let count = most;
+  while (count > 1 && total(capped(0, count)) > terminal) count--;
+  // The cap grows to what one column can have at most: beyond it nothing changes.
+  let cap = 0;
+  while (cap < terminal && total(capped(cap + 1, count)) <= terminal) cap++;
+  const widths = capped(cap, count);
+  if (count === 1) widths[0] = Math.max(1, Math.min(widths[0] ?? 1, terminal - (widths.length === 1 ? 4 : 8)));
+  return { places: places.slice(0, count), cut: count < natural.length ? count : undefined, widths };
+}
+
 /** Fits columns of the natural widths into a terminal: first long texts get shorter, then columns in the middle go. */
 function layOut(natural: readonly number[], terminal: number | undefined): Layout {
   const places = natural.map((_, at) => at);
-  const total = (widths: readonly number[]): number => widths.reduce((sum, width) => sum + width + 3, 1);
   if (terminal === undefined || total(natural) <= terminal) return { places, cut: undefined, widths: natural };
   const capped = (cap: number): number[] => natural.map((width) => Math.min(width, cap));
   if (total(capped(narrowColumn)) <= terminal) {
@@ -189,7 +228,7 @@ function wideEnough(widths: readonly number[], footer: readonly string[]): numbe
   return wider;
 }
 
-/** DuckDB's words for types in tables: `int32`, `varchar[]`. */
+/** DuckDB's words for types in tables: `int32`, `varchar[]`; but `timestamptz`, for its own name makes every such column wide. */
 function shortTypeName(type: SqlType): string {
   switch (type.kind) {
     case 'TINYINT':
@@ -212,6 +251,8 @@ function shortTypeName(type: SqlType): string {
       return 'uint64';
     case 'UHUGEINT':
       return 'uint128';
+    case 'TIMESTAMPTZ':
+      return 'timestamptz';
     case 'LIST':
       return `${shortTypeName(type.item)}[]`;
     case 'ARRAY':

@@ -303,11 +303,9 @@ function schemaStatement(argument: string): string {
 }
 
 function jobsStatement(argument: string): string {
-  const where = argument === '' ? '' : ` WHERE name ILIKE ${pattern(argument)}`;
-  return `SELECT name, status, sched, next_run, last_state FROM cron.schedules${where} ORDER BY name`;
+  return argument === '' ? 'LIST SCHEDULES' : `LIST SCHEDULES LIKE ${pattern(argument)}`;
 }
 
 function lastRunsStatement(name: string): string {
-  return `SELECT scheduled_at, state, coalesce(error_message, reason) AS reason, duration_ms, run_id FROM cron.runs
-WHERE lower(schedule) = lower(${quoteText(name)}) ORDER BY scheduled_at DESC, run_id DESC LIMIT 5`;
+  return `LIST RUNS WHERE lower(schedule) = lower(${quoteText(name)}) LIMIT 5`;
 }

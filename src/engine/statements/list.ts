@@ -16,7 +16,7 @@ interface Shape {
 
 const byName = (name: string, ...prominent: string[]): Shape => ({ name, order: `${name} ASC NULLS LAST`, prominent });
 const shapes: Readonly<Record<ListedRelation, Shape>> = {
-  schedules: byName('name', 'name', 'status', 'next_run', 'sched', 'last_state', 'timezone', 'last_run', 'call', 'description'),
+  schedules: byName('name', 'name', 'status', 'next_run', 'sched', 'last_state', 'last_run', 'timezone'),
   procedures: byName('name', 'name', 'language', 'parameters', 'version', 'updated_at'),
   pipelines: byName('name', 'name', 'steps', 'parameters', 'version', 'updated_at'),
   calendars: byName('name'),
@@ -34,21 +34,18 @@ const shapes: Readonly<Record<ListedRelation, Shape>> = {
   runs: {
     name: 'schedule',
     order: 'opened_at DESC NULLS LAST, run_id DESC NULLS LAST',
-    prominent: [
-      ...['run_id', 'schedule', 'state', 'scheduled_at', 'reason', 'duration_ms', 'started_at', 'trigger', 'attempt', 'rows_changed'],
-      ...['result', 'finished_at', 'lag_ms', 'guarantee'],
-    ],
+    prominent: ['run_id', 'schedule', 'state', 'scheduled_at', 'reason', 'duration_ms', 'rows_changed', 'trigger'],
   },
   step_runs: {
     name: 'step',
     order: 'started_at DESC NULLS LAST',
-    prominent: ['run_id', 'step', 'item', 'state', 'reason', 'duration_ms', 'started_at', 'attempt', 'rows_changed'],
+    prominent: ['run_id', 'step', 'item', 'state', 'reason', 'duration_ms', 'rows_changed'],
   },
   run_logs: { name: 'line', order: 'logged_at DESC NULLS LAST', prominent: ['run_id', 'line', 'logged_at', 'step', 'level'] },
   dead_letters: {
     name: 'schedule',
     order: 'finished_at DESC NULLS LAST, run_id DESC NULLS LAST',
-    prominent: ['run_id', 'schedule', 'state', 'reason', 'finished_at', 'attempt', 'scheduled_at', 'trigger', 'error_code'],
+    prominent: ['run_id', 'schedule', 'state', 'reason', 'finished_at', 'attempt'],
   },
 };
 

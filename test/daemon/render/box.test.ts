@@ -1,6 +1,6 @@
 import stringWidth from 'string-width';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { drawing, Rendering } from './rendering.ts';
+import { drawing, Rendering, textOf } from './rendering.ts';
 
 let rendering: Rendering;
 
@@ -155,11 +155,91 @@ describe('duckbox', () => {
     expect(colored.replace(/\x1b\[\d+m/g, '')).toBe(await rendering.text(sql, 'duckbox'));
   });
 
+  test('has a short word for the type of instants, so that it makes no column wide', async () => {
+    const [, , types] = (await rendering.text("SELECT now() AS t, [now()] AS l, '10:00:00+01'::TIMETZ AS z", 'duckbox')).split('\n');
+    expect(types?.match(/[\w[\] ]+/g)?.map((word) => word.trim())).toEqual(['timestamptz', 'timestamptz[]', 'time with time zone']);
+  });
+
   test('shows instants in the zone that is asked for', async () => {
     expect(await rendering.text("SELECT TIMESTAMPTZ '2026-11-20 10:00:00+00' AS t", 'duckbox', { zone: 'Europe/Berlin' })).toContain(
       '2026-11-20 11:00:00+01',
     );
   });
+});
+
+describe('of a result with prominent columns', () => {
+  const id = '01a1f87e-3749-7004-b18a-09ffb5e101cc';
+  const schedule = {
+    name: 'nightly',
+    sched: '0 2 * * *',
+    timezone: 'Europe/Berlin',
+    status: 'scheduled',
+    definition: 'UPSERT SCHEDULE ..',
+  };
+  const prominent = ['name', 'status', 'sched', 'not there'];
+
+  test('all columns are shown where they fit, the prominent ones first, in duckbox and box', async () => {
+    for (const mode of ['duckbox', 'box'] as const) {
+      const [, heads = ''] = (await textOf([schedule], { prominent, columns: 100 }, mode)).split('\n');
+      expect(heads.match(/\w+/g)).toEqual(['name', 'status', 'sched', 'timezone', 'definition']);
+    }
+    expect(await textOf([schedule], { prominent }, 'csv')).toMatch(/^name,sched,timezone,status,definition\n/);
+  });
+
+  test('only these are shown where not all fit, and the last of them goes first', async () => {
+    expect(await textOf([schedule], { prominent, columns: 60 })).toBe(
+      drawing(`
+        ┌─────────┬───────────┬───────────┬───┐
+        │  name   │  status   │   sched   │ … │
+        │ varchar │  varchar  │  varchar  │   │
+        ├─────────┼───────────┼───────────┼───┤
+        │ nightly │ scheduled │ 0 2 * * * │ … │
+        ├─────────┴───────────┴───────────┴───┤
+        │ 1 row           5 columns (3 shown) │
+        └─────────────────────────────────────┘
+      `),
+    );
+    expect(await textOf([schedule], { prominent, columns: 30 })).toContain('│  name   │  status   │ … │\n');
+  });
+
+  test("a run's id keeps what finds it, and long texts take the room that is left", async () => {
+    const run = { run_id: id, schedule: 'nightly', reason: 'a reason that is quite long '.repeat(3), node: 'x'.repeat(90) };
+    const narrow = await textOf([run], { prominent: ['run_id', 'schedule', 'reason'], columns: 60 });
+    expect(narrow).toContain(`│ ${id.slice(0, 19)}… │ nightly  │ a reason `);
+    for (const line of narrow.trimEnd().split('\n').slice(0, 6)) expect(line).toHaveLength(60);
+    const wide = await textOf([run], { prominent: ['run_id', 'schedule', 'reason'], columns: 160 });
+    expect(wide).toContain(`│ ${id} │ nightly  │ ${run.reason}`);
+  });
+
+  test.each([20, 24, 30, 41, 57, 80, 120])('it fits a terminal of %i columns', async (columns) => {
+    const run = { run_id: id, schedule: 'a schedule with a name', state: 'succeeded', reason: 'x'.repeat(50), node: 'y'.repeat(90) };
+    const lines = (await textOf([run], { prominent: ['run_id', 'state', 'reason'], columns })).trimEnd().split('\n');
+    expect(new Set(lines.map((line) => stringWidth(line))).size, lines.join('\n')).toBe(1);
+    expect(stringWidth(lines[0] ?? '')).toBeLessThanOrEqual(Math.max(columns, 24));
+  });
+});
+
+test('a description shows long values in full, on several lines', async () => {
+  const rows = [
+    { property: 'name', value: 'nightly' },
+    { property: 'reason', value: `in procedure p, line 2: 漢字 ${'no '.repeat(10)}${'z'.repeat(40)}` },
+  ];
+  expect(await textOf(rows, { form: 'properties', columns: 40 })).toBe(
+    drawing(`
+      ┌──────────┬───────────────────────────┐
+      │ property │           value           │
+      │ varchar  │          varchar          │
+      ├──────────┼───────────────────────────┤
+      │ name     │ nightly                   │
+      │ reason   │ in procedure p, line 2:   │
+      │          │ 漢字 no no no no no no no │
+      │          │ no no no                  │
+      │          │ zzzzzzzzzzzzzzzzzzzzzzzzz │
+      │          │ zzzzzzzzzzzzzzz           │
+      └──────────┴───────────────────────────┘
+    `),
+  );
+  expect(await textOf(rows, { form: 'table', columns: 40 })).toContain('…');
 });
 
 describe('box', () => {

@@ -2,7 +2,7 @@
 
 import type { Mode } from '../../../src/daemon/render/mode.ts';
 import { render } from '../../../src/daemon/render/render.ts';
-import { Result } from '../../../src/engine/result.ts';
+import { type Form, Result } from '../../../src/engine/result.ts';
 import { type NativeConnection, type NativeDatabase, openNative } from '../../../src/engine/store/duckdb/native.ts';
 import { systemClock } from '../../../src/scheduler/clock.ts';
 
@@ -31,13 +31,8 @@ export class Rendering {
     return Result.fromCursor(cursor, { tag: cursor.statementType });
   }
 
-  async pieces(sql: string, mode: Mode, { zone, ...sink }: Look = {}): Promise<(string | Uint8Array)[]> {
-    const pieces: (string | Uint8Array)[] = [];
-    const write = async (piece: string | Uint8Array): Promise<void> => {
-      pieces.push(piece);
-    };
-    await render(await this.result(sql), mode, { ...sink, write }, { zone });
-    return pieces;
+  async pieces(sql: string, mode: Mode, look: Look = {}): Promise<(string | Uint8Array)[]> {
+    return piecesOf(await this.result(sql), mode, look);
   }
 
   async text(sql: string, mode: Mode, look: Look = {}): Promise<string> {
@@ -48,6 +43,26 @@ export class Rendering {
     await this.#connection.close();
     await this.#database.close();
   }
+}
+
+/** Texts as a result that says how it wants to be shown. */
+export async function textOf(
+  rows: readonly Readonly<Record<string, string>>[],
+  { form, prominent, ...look }: Look & { readonly form?: Form; readonly prominent?: readonly string[] },
+  mode: Mode = 'duckbox',
+): Promise<string> {
+  const columns = Object.keys(rows[0] ?? {}).map((name) => ({ name, type: { kind: 'VARCHAR' } as const }));
+  const result = Result.fromRows({ tag: 'LIST', columns, rows: rows.map((row) => Object.values(row)), form, prominent });
+  return (await piecesOf(result, mode, look)).join('');
+}
+
+async function piecesOf(result: Result, mode: Mode, { zone, ...sink }: Look): Promise<(string | Uint8Array)[]> {
+  const pieces: (string | Uint8Array)[] = [];
+  const write = async (piece: string | Uint8Array): Promise<void> => {
+    pieces.push(piece);
+  };
+  await render(result, mode, { ...sink, write }, { zone });
+  return pieces;
 }
 
 /** Lines of a drawing in the source, without the indent that they have there. */

@@ -191,6 +191,22 @@ describe('Ctrl-C', () => {
   });
 });
 
+describe('a run that did not succeed', () => {
+  it('is a sentence with what leads on, and the shell goes on; a file that is read stops', async () => {
+    terminal = await Terminal.open();
+    terminal.shell.mode = 'duckbox';
+    await terminal.type("UPSERT SCHEDULE bad ( sql: 'SELECT nope', max_retries: 0 );\r", 'bad: created; by hand\ncuckoo>');
+    await terminal.type(
+      "RUN SCHEDULE bad; SELECT 'behind' AS x;\r",
+      /bad: failed; in .*\n(?: {3}.*\n)* {3}hint: DESCRIBE RUN '[0-9a-f-]{36}'; tells more\n┌[\s\S]*behind/,
+    );
+    const path = join(terminal.folder, 'run.sql');
+    writeFileSync(path, "RUN SCHEDULE bad;\nSELECT 'ne' || 'ver';\n");
+    await terminal.type(`.read ${path}\r`, /error\[run_failed\] bad: failed[\s\S]*hint: .*\ncuckoo> *$/);
+    expect(terminal.screen.text).not.toContain('never');
+  });
+});
+
 describe('commands', () => {
   it('list what there is', async () => {
     terminal = await Terminal.open();
@@ -207,9 +223,9 @@ describe('commands', () => {
     for (const name of names) {
       await terminal.type(`UPSERT SCHEDULE "${name.replaceAll('"', '""')}" ( sched: '@daily', sql: 'SELECT 1' );\r`, 'cuckoo>');
     }
-    await terminal.type('.list_jobs\r', /name,status,sched.*\n.*\ndaily,scheduled,/);
+    await terminal.type('.list_jobs\r', /\nname,sched,timezone,[\s\S]*\ndaily,@daily,.*,scheduled,/);
     await terminal.type('.disable_job daily\r', 'cuckoo>');
-    await terminal.type('.list_jobs dai\r', /daily,disabled,/);
+    await terminal.type('.list_jobs dai\r', /daily,@daily,.*,disabled,/);
     await terminal.type('\\enable_job "daily"\r', 'cuckoo>');
     await terminal.type(`.disable_job ${names[1]}\r`, 'cuckoo>');
     await terminal.type(`.job_status ${names[1]}\r`, /It's ""odd""/);
