@@ -4,8 +4,9 @@
 import type { Instant } from '../core/instant.ts';
 import { next, type Timing } from '../scheduler/cadence/cadence.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
-import { bodyStatements, callOf } from './bind/body.ts';
+import { bodyStatements } from './bind/body.ts';
 import type { BoundSchedule } from './bind/schedule.ts';
+import { callOf } from './calls.ts';
 import { type LineageEntry, type LineageParameter, lineageOf, merged } from './lineage.ts';
 import type { Warning } from './result.ts';
 import { type BodyStatement, type Procedure, runParameters } from './routine.ts';

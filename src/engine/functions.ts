@@ -188,7 +188,8 @@ class CadenceCache {
     if (known !== undefined) return known;
     if (texts.size >= 10_000) texts.clear();
     const timing: Timing = {
-      cadences: [parseCadence(text, { zone })],
+      // A list of cadences, as cron.schedules shows it: `@daily | every 5m` fires at the union.
+      cadences: text.split(' | ').map((part) => parseCadence(part, { zone })),
       zone: validateZone(zone),
       dstGap: 'default',
       dstOverlap: 'default',

@@ -10,13 +10,17 @@ import type { TimingCache } from './timingCache.ts';
 
 const { BIGINT, VARCHAR } = duckdb;
 
-/** The first fire after `after` that the calendar does not refuse. */
-export function nextRun(timing: Timing, after: Instant): Instant | undefined {
-  let at = after;
+/**
+ * When it runs next: the first fire due after `now` that the calendar does not refuse. A definition has no fires before it
+ * began, also none that jitter or a calendar would put off until after that.
+ */
+export function nextRun(timing: Timing, now: Instant, effectiveFrom: Instant): Instant | undefined {
+  let at = Math.max(now, effectiveFrom);
   // A calendar may refuse many in a row; ten years of days is more than any that was accepted at definition.
   for (let looked = 0; looked < 4000; looked++) {
     const fire = next(timing, at);
-    if (fire === undefined || !fire.refused) return fire?.due;
+    if (fire === undefined) return undefined;
+    if (!fire.refused && fire.nominal > effectiveFrom) return fire.due;
     at = fire.due;
   }
   return undefined;
@@ -35,8 +39,7 @@ export function registerLive(database: NativeDatabase, runner: Runner, timings: 
       for (let row = 0; row < input.rowCount; row++) {
         const [key, text, calendar] = [keys, texts, calendars].map((column) => column?.getItem(row));
         if (typeof key !== 'string' || typeof text !== 'string' || typeof calendar !== 'string') continue;
-        const after = Math.max(now, Number(starts?.getItem(row)) / 1000);
-        const at = nextRun(timings.get(key, text, calendar), after);
+        const at = nextRun(timings.get(key, text, calendar), now, Number(starts?.getItem(row)) / 1000);
         output.setItem(row, at === undefined ? null : BigInt(at) * 1000n);
       }
     },

@@ -1,6 +1,6 @@
 // What a schedule calls: procedures and pipelines, which share one namespace. Plain data, bound once at definition.
 
-import type { DurationMs } from '../core/duration.ts';
+import { type DurationMs, formatDuration } from '../core/duration.ts';
 import type { JsonObject, JsonValue } from '../core/jsonValue.ts';
 import type { Action, ParameterValue, RetryPolicy } from '../scheduler/schedule.ts';
 
@@ -126,14 +126,24 @@ function shownArgument(value: StepArgument): JsonValue {
 
 /** The steps of a pipeline as people see them. */
 export function shownSteps(steps: readonly PipelineStep[]): JsonObject[] {
-  return steps.map(({ name, work, after, as, forEach, parallel, args }) => ({
-    name,
-    ...(forEach === undefined ? {} : { for_each: forEach, parallel }),
-    [work.kind]: shownWork(work),
-    ...(Object.keys(args).length === 0 ? {} : { args: shownParameters(args) }),
-    after,
-    ...(as === undefined ? {} : { as }),
+  return steps.map((step) => ({
+    name: step.name,
+    ...(step.forEach === undefined ? {} : { for_each: step.forEach, parallel: step.parallel }),
+    [step.work.kind]: shownWork(step.work),
+    ...(Object.keys(step.args).length === 0 ? {} : { args: shownParameters(step.args) }),
+    after: step.after,
+    ...(step.as === undefined ? {} : { as: step.as }),
+    ...(step.if === undefined ? {} : { if: step.if }),
+    ...(step.message === undefined ? {} : { message: step.message }),
+    ...(step.timeoutMs === undefined ? {} : { timeout: step.timeoutMs === null ? 'none' : formatDuration(step.timeoutMs) }),
+    ...(step.retry.maxRetries === undefined || step.retry.maxRetries === 0 ? {} : { max_retries: step.retry.maxRetries }),
+    on_empty: shownReaction(step.onEmpty),
+    on_fail: shownReaction(step.onFail),
   }));
+}
+
+function shownReaction({ kind, message }: StepReaction): string {
+  return message === undefined ? kind : `${kind}: ${message}`;
 }
 
 function shownWork(work: StepWork): JsonValue {

@@ -47,6 +47,8 @@ export class Session {
   readonly #options: SessionOptions;
   /** Set by SET cron.timezone, until the transaction it stands in has ended. */
   #changedZone = false;
+  /** The open transaction holds definitions. */
+  #defined = false;
   /** Ends a RUN that executes here. */
   #stop = new AbortController();
   readonly #turnstile = new Turnstile();
@@ -118,6 +120,7 @@ export class Session {
     const answer = await this.#ours(statement, text, parameters);
     if ((statement.kind === 'set' || statement.kind === 'reset') && statement.name.text.toLowerCase() === 'timezone')
       this.#changedZone = true;
+    this.#defined = this.transaction === 'open' && (this.#defined || writes(statement));
     await this.#heedZone();
     return answer;
   }
@@ -141,7 +144,14 @@ export class Session {
     }
     const before = this.transaction;
     const alone = statement.mentionsCron && callsCadences.test(text);
-    const cursor = await this.#admit(() => this.#connection.native.query(text, nativeParameters(parameters)), alone);
+    const cursor = await this.#admit(() => this.#connection.native.query(text, nativeParameters(parameters)), alone).catch(
+      (error: unknown) => {
+        // Two that created one name hear of each other only at COMMIT.
+        const both = this.#defined && isCommit(statement) && error instanceof Diagnostic && error.code === 'constraint';
+        throw both ? changedMeanwhile(error) : error;
+      },
+    );
+    if (this.transaction === 'none') this.#defined = false;
     await this.#heedZone();
     const told = [...warnings];
     if (
@@ -287,7 +297,8 @@ export class Session {
         return await work();
       } catch (error) {
         const lost = error instanceof Diagnostic && (error.code === 'conflict' || error.code === 'constraint');
-        if (!lost || !alone || tries >= mostTries) throw error;
+        if (lost && (!alone || tries >= mostTries)) throw changedMeanwhile(error);
+        if (!lost) throw error;
       }
     }
   }
@@ -382,6 +393,17 @@ export class Session {
 }
 
 const mostTries = 5;
+
+function isCommit({ firstWords }: PassThroughStatement): boolean {
+  return firstWords[0] === 'COMMIT' || firstWords[0] === 'END';
+}
+
+function changedMeanwhile(cause: Diagnostic): Diagnostic {
+  return new Diagnostic('conflict', 'another session changed the same definitions at the same moment', {
+    hint: 'nothing of this transaction was kept: run it again from BEGIN',
+    cause,
+  });
+}
 
 /** What calls back into this thread for every row of a table. */
 const callsCadences = /\bcron_(?:next|prev|next_n|matches|describe|is_valid)\b|\bcron"?\s*\.\s*"?(?:upcoming|timeline|schedules)\b/i;

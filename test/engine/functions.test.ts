@@ -71,6 +71,14 @@ describe('cron_next and its kin', () => {
     expect(await db.rows('SELECT 1 AS still')).toEqual([{ still: 1 }]);
   });
 
+  test('take what cron.schedules shows of a list', async ({ db }) => {
+    await db.run("UPSERT SCHEDULE two ( sched: ['0 2 * * *', every 12h], sql: 'SELECT 1' )");
+    const rows = await db.rows(
+      "SELECT sched, cron_next(sched, TIMESTAMPTZ '2026-11-20 01:00:00+00', 'UTC')::VARCHAR AS next FROM cron.schedules",
+    );
+    expect(rows).toEqual([{ sched: '0 2 * * * | every 12h', next: '2026-11-20 02:00:00+00' }]);
+  });
+
   test('can be used in views, defaults and run bodies', async ({ db }) => {
     await db.run(
       'CREATE TABLE plan(expr VARCHAR, next TIMESTAMPTZ)',

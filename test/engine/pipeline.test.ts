@@ -156,6 +156,8 @@ describe('a pipeline', () => {
     expect(JSON.parse(String(row?.['parameters']))).toEqual({ floor: 5, key: "env('SECRET')" });
     expect(JSON.parse(String(row?.['options']))).toEqual({ atomic: false, timeout: '1h30m', description: 'refill' });
     expect(JSON.parse(String(row?.['steps']))[1]).toEqual({
+      on_empty: 'continue',
+      on_fail: 'abort',
       name: 'order',
       for_each: 'items',
       parallel: 10,
@@ -177,7 +179,10 @@ describe('what uses what', () => {
     await shop(db);
     await db.run(restock, 'UPSERT SCHEDULE nightly ( sched: @daily, exe: pipeline, call: restock, params: { floor: 5 } )');
     expect(await db.mistake('DROP PROCEDURE reorder')).toMatchObject({ code: 'in_use', at: 'reorder' });
-    expect(await db.mistake('DROP PIPELINE restock')).toMatchObject({ code: 'in_use', message: 'pipeline restock is used by nightly' });
+    expect(await db.mistake('DROP PIPELINE restock')).toMatchObject({
+      code: 'in_use',
+      message: 'pipeline restock is used by schedule nightly',
+    });
     await db.run('DROP SCHEDULE nightly', 'DROP PIPELINE restock', 'DROP PROCEDURE reorder');
   });
 

@@ -2,9 +2,8 @@
 // will be prepared by itself; what cannot hold inside a run's transaction is refused at definition, with its place.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
-import type { CallStatement, Value } from '../../parser/ast.ts';
+import type { Value } from '../../parser/ast.ts';
 import { type Facts, factsOf, type ParameterUse } from '../../parser/facts.ts';
-import { parse } from '../../parser/parse.ts';
 import { split } from '../../parser/split.ts';
 import { suggest } from '../../parser/suggest.ts';
 import { guardBody } from '../guard.ts';
@@ -22,13 +21,6 @@ export interface BodyContext {
 /** The statements of a text that is known to be good: from the catalogue. */
 export function bodyStatements(text: string): BodyStatement[] {
   return split(text).statements.map((slice) => ({ text: slice.text, start: slice.start }));
-}
-
-/** The CALL that a statement of a body is; whether the catalogue knows its name is another question. */
-export function callOf(text: string): CallStatement | undefined {
-  if (!/^\s*(?:call\b|--|\/\*)/i.test(text)) return undefined;
-  const { statement } = parse(text);
-  return statement?.kind === 'call' ? statement : undefined;
 }
 
 export function bindBody(text: string, context: BodyContext): BodyStatement[] {

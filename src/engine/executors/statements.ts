@@ -5,7 +5,7 @@
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { parametersOf } from '../../parser/facts.ts';
 import { suggest } from '../../parser/suggest.ts';
-import { callOf } from '../bind/body.ts';
+import { callOf } from '../calls.ts';
 import { deleteJobRunDetails } from '../jobHistory.ts';
 import { jobStatementOf } from '../jobStatement.ts';
 import type { Column } from '../result.ts';

@@ -5,12 +5,14 @@ import type {
   AlterStatement,
   CallStatement,
   DefineProcedureStatement,
+  DefineStatement,
   DescribeStatement,
   DropStatement,
   Entry,
   Name,
 } from '../../parser/ast.ts';
 import { print } from '../../parser/print.ts';
+import type { ParameterValue } from '../../scheduler/schedule.ts';
 import { textOf } from '../bind/fields.ts';
 import { bindProcedure } from '../bind/procedure.ts';
 import { lineageOfProcedure, lineageOfSchedule } from '../definedLineage.ts';
@@ -48,6 +50,7 @@ export async function defineProcedure(statement: DefineProcedureStatement, conte
   if (before !== undefined) await checkUsers(before, procedure, statement.name, context);
   const stored: StoredRoutine = { name: procedure.name, version: (existing?.version ?? 0) + 1, routine: procedure, definition };
   const lineage = await lineageOfProcedure(procedure, context);
+  const notes: string[] = [];
   await context.inTransaction(async () => {
     await context.catalogue.putRoutine(stored, context.now);
     await context.catalogue.putLineage(stored.name, 'procedure', lineage);
@@ -56,10 +59,16 @@ export async function defineProcedure(statement: DefineProcedureStatement, conte
       const schedule = (await context.catalogue.schedule(user))?.schedule;
       if (schedule !== undefined) await context.catalogue.putLineage(user, 'schedule', await lineageOfSchedule(schedule, context));
     }
-    for (const entry of legacySchedules) await applyLegacy(entry, procedure, context);
+    for (const entry of legacySchedules) notes.push(...(await applyLegacy(entry, procedure, context)));
   });
   const what = existing === undefined ? 'created' : changed.length === 0 && legacySchedules.length === 0 ? 'unchanged' : 'updated';
-  return answer({ tag: used, columns, rows: [[procedure.name, what, changed, warnings.map((warning) => warning.message)]], warnings });
+  return answer({
+    tag: used,
+    columns,
+    rows: [[procedure.name, what, changed, warnings.map((warning) => warning.message)]],
+    warnings,
+    notes,
+  });
 }
 
 function changedParts(before: Procedure, after: Procedure): string[] {
@@ -76,6 +85,7 @@ async function checkUsers(before: Procedure, after: Procedure, name: Name, conte
     if (schedule === undefined) continue;
     const runsByItself = schedule.timing !== undefined || schedule.after.length > 0;
     checkUser(`schedule ${user}`, Object.keys(schedule.params), runsByItself, after, name);
+    await checkUserTypes(`schedule ${user}`, schedule.params, after, name, context);
   }
   for (const { name: user, routine } of await context.catalogue.routines()) {
     if (routine.kind !== 'pipeline') continue;
@@ -89,6 +99,25 @@ async function checkUsers(before: Procedure, after: Procedure, name: Name, conte
         hint: 'change the pipeline first',
       });
     }
+  }
+}
+
+/** Literals that were good for the old type must be good for the new one. */
+async function checkUserTypes(
+  user: string,
+  params: Readonly<Record<string, ParameterValue>>,
+  after: Procedure,
+  name: Name,
+  context: StatementContext,
+): Promise<void> {
+  for (const [given, value] of Object.entries(params)) {
+    const parameter = after.parameters.find((known) => known.name.toLowerCase() === given.toLowerCase());
+    if (parameter === undefined || value.kind !== 'literal' || value.value === null) continue;
+    if (await context.catalogue.castable(value.value, parameter.type)) continue;
+    throw new Diagnostic('in_use', `${user} gives ${given} ${JSON.stringify(value.value)}, which is no ${parameter.type}`, {
+      span: name.span,
+      hint: 'change that first, or keep the type',
+    });
   }
 }
 
@@ -107,12 +136,17 @@ function checkUser(user: string, given: readonly string[], mustHaveAll: boolean,
 }
 
 /** `<{ sched: '@daily' }>` makes a schedule of the procedure's name that calls it; a schedule's name is pointed at it; a list does both. */
-async function applyLegacy(entry: Entry, procedure: Procedure, context: StatementContext): Promise<void> {
+async function applyLegacy(entry: Entry, procedure: Procedure, context: StatementContext): Promise<string[]> {
   const items = entry.value.kind === 'list' ? entry.value.items : [entry.value];
   const span = entry.value.span;
   const name = (value: string): Name => ({ text: value, quoted: true, span });
   const word = (value: string) => ({ kind: 'string', text: value, style: 'single', offsets: [], span }) as const;
   const field = (key: string, value: ReturnType<typeof word>): Entry => ({ key: name(key), field: key, value, span });
+  const notes: string[] = [];
+  const define = async (statement: DefineStatement): Promise<void> => {
+    const [row] = await (await defineSchedule(statement, context)).toObjects();
+    notes.push(`schedule ${String(row?.['name'])}: ${String(row?.['outcome'])}, calls ${procedure.name} ${String(row?.['in_words'])}`);
+  };
   const cadences: string[] = [];
   for (const item of items) {
     const value = textOf(item, 'sched');
@@ -124,9 +158,9 @@ async function applyLegacy(entry: Entry, procedure: Procedure, context: Statemen
     const definition = { kind: 'object', entries: [field('exe', word('procedure')), field('call', word(procedure.name))], span } as const;
     const stored = context.parse(known.definition);
     if (stored.kind !== 'define') continue;
-    await defineSchedule({ ...stored, definition: overlay(stored.definition, definition) }, context);
+    await define({ ...stored, definition: overlay(stored.definition, definition) });
   }
-  if (cadences.length === 0) return;
+  if (cadences.length === 0) return notes;
   const list = { kind: 'list', items: cadences.map(word), span } as const;
   const sched = {
     key: name('sched'),
@@ -139,10 +173,17 @@ async function applyLegacy(entry: Entry, procedure: Procedure, context: Statemen
     entries: [sched, field('exe', word('procedure')), field('call', word(procedure.name))],
     span,
   } as const;
-  await defineSchedule(
-    { kind: 'define', verb: 'upsert', noun: 'schedule', ifNotExists: false, name: name(procedure.name), like: undefined, definition, span },
-    context,
-  );
+  await define({
+    kind: 'define',
+    verb: 'upsert',
+    noun: 'schedule',
+    ifNotExists: false,
+    name: name(procedure.name),
+    like: undefined,
+    definition,
+    span,
+  });
+  return notes;
 }
 
 /** ALTER PROCEDURE name SET ( .. ) changes its options. */
@@ -169,10 +210,7 @@ export async function dropRoutines(statement: DropStatement, kind: Routine['kind
       rows.push([name.text, 'absent']);
       continue;
     }
-    const users = [
-      ...(await context.catalogue.usersOf('routine', stored.name)),
-      ...(await context.catalogue.routines()).filter((other) => calls(other.routine, stored.name)).map((other) => other.name),
-    ];
+    const users = await context.catalogue.callersOf(stored.name);
     if (users.length > 0) throw stillUsed(kind, stored.name, users, name.span);
     found.push(stored);
     rows.push([stored.name, 'dropped']);
@@ -181,12 +219,6 @@ export async function dropRoutines(statement: DropStatement, kind: Routine['kind
     for (const stored of found) await context.catalogue.dropRoutine(stored.name, kind);
   });
   return outcome(`DROP ${kind.toUpperCase()}`, rows);
-}
-
-/** Whether a pipeline has a step that calls the routine. */
-function calls(routine: Routine, name: string): boolean {
-  if (routine.kind !== 'pipeline') return false;
-  return routine.steps.some((step) => step.work.kind === 'call' && step.work.routine.toLowerCase() === name.toLowerCase());
 }
 
 export async function describeRoutine(statement: DescribeStatement, kind: Routine['kind'], context: StatementContext): Promise<Result> {

@@ -13,7 +13,7 @@ import type {
   Name,
   ObjectValue,
 } from '../../parser/ast.ts';
-import { describe, formatLocal, next, note, parseCadence, type Timing, validateZone } from '../../scheduler/cadence/cadence.ts';
+import { describe, type Fire, formatLocal, next, note, parseCadence, type Timing, validateZone } from '../../scheduler/cadence/cadence.ts';
 import { timingKeys } from '../../scheduler/schedule.ts';
 import { inside } from '../bind/fields.ts';
 import { type BoundSchedule, bindSchedule, inWords } from '../bind/schedule.ts';
@@ -51,7 +51,16 @@ export async function defineSchedule(statement: DefineStatement, context: Statem
 export async function alterSchedule(statement: AlterStatement, context: StatementContext): Promise<Result> {
   const existing = await findSchedule(statement.name, context);
   const definition = overlay(storedDefinition(existing.definition, context), statement.changes);
-  return putDefinition({ ...statement.name, text: existing.name }, definition, existing, 'ALTER SCHEDULE', context);
+  // null resets a key, and `enabled` is true by default.
+  const resets = statement.changes.entries.some((entry) => entry.field === 'enabled' && entry.value.kind === 'null');
+  return putDefinition(
+    { ...statement.name, text: existing.name },
+    definition,
+    existing,
+    'ALTER SCHEDULE',
+    context,
+    resets ? true : undefined,
+  );
 }
 
 async function putDefinition(
@@ -60,11 +69,12 @@ async function putDefinition(
   existing: StoredSchedule | undefined,
   tag: string,
   context: StatementContext,
+  enabledElse = existing?.enabled ?? true,
 ): Promise<Result> {
   const bound = await bindSchedule(name, definition, await bindContext(context));
   const entries = canonical(definition, ['enabled']);
   const before = existing === undefined ? undefined : storedDefinition(existing.definition, context);
-  const enabled = bound.enabled ?? existing?.enabled ?? true;
+  const enabled = bound.enabled ?? enabledElse;
   const changed = before === undefined ? [] : changedKeys(before, entries);
   if (existing !== undefined && enabled !== existing.enabled) changed.push('enabled');
   const lineage = await lineageOfSchedule(bound.schedule, context);
@@ -103,7 +113,7 @@ async function definitionRow(
   bound?: BoundSchedule,
 ) {
   const timing = bound === undefined ? await context.catalogue.timing(stored.schedule) : bound.timing;
-  const at = stored.enabled && timing !== undefined ? nextRun(timing, Math.max(context.now, stored.effectiveFrom)) : undefined;
+  const at = stored.enabled && timing !== undefined ? nextRun(timing, context.now, stored.effectiveFrom) : undefined;
   return [
     stored.name,
     what,
@@ -193,7 +203,7 @@ export async function explainSchedule(statement: ExplainScheduleStatement, conte
   const warnings: Warning[] = [];
   if (!stored.enabled)
     warnings.push({ message: `${stored.name} is disabled: these fires would be its next`, hint: `ENABLE SCHEDULE ${stored.name};` });
-  const rows = timing === undefined ? [] : fires(timing, Math.max(context.now, stored.effectiveFrom), fireCount(statement.next));
+  const rows = timing === undefined ? [] : fires(timing, context.now, stored.effectiveFrom, fireCount(statement.next));
   return answer({ tag: 'EXPLAIN', columns: explainColumns, rows, warnings, notes: [inWords(stored.schedule, timing)] });
 }
 
@@ -216,7 +226,7 @@ export async function explainCron(statement: ExplainCronStatement, context: Stat
   return answer({
     tag: 'EXPLAIN',
     columns: explainColumns,
-    rows: fires(timing, context.now, fireCount(statement.next)),
+    rows: fires(timing, context.now, 0, fireCount(statement.next)),
     notes: [describe([cadence], zone)],
   });
 }
@@ -230,14 +240,25 @@ function fireCount(count: ExplainScheduleStatement['next']): number {
 }
 
 /** `count` fires that run; what a calendar refuses in between is shown too, and not counted. */
-function fires(timing: Timing, after: number, count: number) {
+function fires(timing: Timing, now: number, effectiveFrom: number, count: number) {
   const rows = [];
   let left = count;
-  for (let fire = next(timing, after); fire !== undefined && left > 0 && rows.length < mostFires; fire = next(timing, fire.due)) {
-    rows.push([timestamp(fire.nominal), formatLocal(fire.nominal, timing.zone), formatInstant(fire.nominal), note(timing, fire)]);
+  let at = Math.max(now, effectiveFrom);
+  for (let fire = next(timing, at); fire !== undefined && left > 0 && rows.length < mostFires; fire = next(timing, at)) {
+    at = fire.due;
+    if (fire.nominal <= effectiveFrom) continue;
+    rows.push([timestamp(fire.nominal), formatLocal(fire.nominal, timing.zone), formatInstant(fire.nominal), noted(timing, fire)]);
     if (!fire.refused) left -= 1;
   }
   return rows;
+}
+
+/** The note of a fire, and when jitter lets it start. */
+function noted(timing: Timing, fire: Fire): string {
+  const words = note(timing, fire);
+  if (timing.jitterMs === 0 || fire.refused) return words;
+  const start = `starts at ${formatLocal(fire.due, timing.zone).slice(11, 19)} (jitter)`;
+  return words === '' ? start : `${words}; ${start}`;
 }
 
 export async function findSchedule(name: Name, context: StatementContext): Promise<StoredSchedule> {

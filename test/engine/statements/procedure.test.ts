@@ -155,7 +155,30 @@ describe('a definition of a procedure', () => {
     });
     expect(await db.mistake('UPSERT PROCEDURE p(n INTEGER, m INTEGER) AS BEGIN SELECT $n; END')).toMatchObject({ code: 'in_use' });
     await db.run('UPSERT PROCEDURE p(n INTEGER, m INTEGER DEFAULT 2) AS BEGIN SELECT $n; END');
-    expect(await db.mistake('DROP PROCEDURE p')).toMatchObject({ code: 'in_use', message: 'procedure p is used by s' });
+    expect(await db.mistake('DROP PROCEDURE p')).toMatchObject({ code: 'in_use', message: 'procedure p is used by schedule s' });
+  });
+
+  test('whose new types do not fit what schedules give is refused', async ({ db }) => {
+    await db.run('UPSERT PROCEDURE p(a INTEGER) AS BEGIN SELECT $a; END', "UPSERT SCHEDULE s ( call: p, params: { a: '007' } )");
+    expect(await db.mistake('UPSERT PROCEDURE p(a DATE) AS BEGIN SELECT $a; END')).toMatchObject({
+      code: 'in_use',
+      message: 'schedule s gives a "007", which is no DATE',
+    });
+    await db.run('UPSERT PROCEDURE p(a VARCHAR) AS BEGIN SELECT $a; END');
+  });
+
+  test('cannot be dropped while anything calls it: actions, SQL and other bodies too', async ({ db }) => {
+    await db.run('UPSERT PROCEDURE p() AS BEGIN SELECT 1; END');
+    for (const [define, drop, user] of [
+      ["UPSERT SCHEDULE a ( sql: 'SELECT 1', on_fail: call(p) )", 'DROP SCHEDULE a', 'schedule a'],
+      ["UPSERT SCHEDULE b ( sql: 'SELECT 1; CALL p()' )", 'DROP SCHEDULE b', 'schedule b'],
+      ['UPSERT PROCEDURE c() AS BEGIN CALL p(); END', 'DROP PROCEDURE c', 'procedure c'],
+    ] as const) {
+      await db.run(define);
+      expect(await db.mistake('DROP PROCEDURE p')).toMatchObject({ code: 'in_use', message: `procedure p is used by ${user}` });
+      await db.run(drop);
+    }
+    await db.run('DROP PROCEDURE p');
   });
 
   test('that would break a pipeline’s step is refused, naming the step', async ({ db }) => {
@@ -171,7 +194,8 @@ describe('a definition of a procedure', () => {
   });
 
   test('in the older form makes or points schedules', async ({ db }) => {
-    await db.run("UPSERT PROCEDURE AS load <{ kind: 'incremental', sched: '@daily' }> () AS BEGIN SELECT 1; END");
+    const made = await db.result("UPSERT PROCEDURE AS load <{ kind: 'incremental', sched: '@daily' }> () AS BEGIN SELECT 1; END");
+    expect(made.notes).toEqual(['schedule load: created, calls load at 00:00 every day (UTC)']);
     expect(await db.rows('SELECT name, sched, exe, call FROM cron.schedules')).toEqual([
       { name: 'load', sched: '@daily', exe: 'procedure', call: 'load' },
     ]);

@@ -118,6 +118,8 @@ describe('CREATE and ALTER', () => {
       changed: ['tags', 'timeout'],
     });
     expect((await db.rows('SELECT tags FROM cron.schedules'))[0]).toEqual({ tags: ['z'] });
+    await db.run('DISABLE SCHEDULE a');
+    expect((await db.rows('ALTER SCHEDULE a SET ( enabled: null )'))[0]).toMatchObject({ outcome: 'updated', changed: ['enabled'] });
     expect((await db.rows("ALTER SCHEDULE a SET ( command: ['true'] )"))[0]).toMatchObject({ changed: ['command', 'sql'] });
     expect(await db.mistake('ALTER SCHEDULE b SET ( tags: [z] )')).toMatchObject({
       code: 'undefined_object',
@@ -304,11 +306,77 @@ describe('a definition takes part in the session’s transaction', () => {
     expect(versions).toEqual([{ each_once: true }]);
   });
 
+  test('two transactions that would leave a schedule without what it uses, or a cycle, cannot both commit', async ({ db }) => {
+    const other = await db.newSession();
+    const both = async (mine: string, theirs: string) => {
+      await db.run('BEGIN');
+      await other.execute('BEGIN');
+      const outcomes: string[] = [];
+      for (const [session, text] of [
+        [db.session, mine],
+        [other, theirs],
+      ] as const) {
+        const outcome = await session
+          .execute(text)
+          .then(() => session.execute('COMMIT'))
+          .then(
+            () => 'kept',
+            (error) => error.code,
+          );
+        outcomes.push(outcome);
+        if (session.transaction !== 'none') await session.execute('ROLLBACK');
+      }
+      return outcomes;
+    };
+    // The other's snapshot is taken before mine commits.
+    const atOnce = async (mine: string, theirs: string) => {
+      await db.run('BEGIN', mine);
+      await other.execute('BEGIN');
+      const theirsOutcome = await other.execute(theirs).then(
+        () => 'kept',
+        (error) => error.code,
+      );
+      await db.run('COMMIT');
+      const committed =
+        other.transaction === 'open'
+          ? await other.execute('COMMIT').then(
+              () => theirsOutcome,
+              (error) => error.code,
+            )
+          : theirsOutcome;
+      if (other.transaction !== 'none') await other.execute('ROLLBACK');
+      return committed;
+    };
+    await db.run('UPSERT PROCEDURE p() AS BEGIN SELECT 1; END', 'UPSERT QUEUE q ( weight: 2 )');
+    expect(await atOnce('DROP PROCEDURE p', 'UPSERT SCHEDULE uses ( call: p )')).toBe('conflict');
+    expect(await atOnce('DROP QUEUE q', "UPSERT SCHEDULE uses ( queue: q, sql: 'SELECT 1' )")).toBe('conflict');
+    await db.run("UPSERT SCHEDULE c1 ( sql: 'SELECT 1' )", "UPSERT SCHEDULE c2 ( sql: 'SELECT 1' )");
+    expect(await atOnce("UPSERT SCHEDULE c1 ( sql: 'SELECT 1', after: c2 )", "UPSERT SCHEDULE c2 ( sql: 'SELECT 1', after: c1 )")).toBe(
+      'conflict',
+    );
+    expect(await both("UPSERT SCHEDULE x ( sql: 'SELECT 1' )", "UPSERT SCHEDULE y ( sql: 'SELECT 1' )")).toEqual(['kept', 'kept']);
+    expect(await atOnce("UPSERT SCHEDULE new ( sql: 'SELECT 1' )", "UPSERT SCHEDULE new ( sql: 'SELECT 2' )")).toBe('conflict');
+  });
+
   test('what cannot be rolled back is refused in a transaction block', async ({ db }) => {
     await db.run("UPSERT SCHEDULE a ( sql: 'SELECT 1' )", 'BEGIN');
     for (const statement of ['RUN SCHEDULE a', `BACKUP TO '${db.folder}/b.duckdb'`, 'PAUSE QUEUE low', 'PAUSE SCHEDULE a']) {
       expect(await db.mistake(statement)).toMatchObject({ code: 'in_transaction', hint: 'write COMMIT; or ROLLBACK; first' });
     }
+  });
+});
+
+describe('jitter', () => {
+  test('is told by EXPLAIN, and no fire lies before its definition', async ({ db }) => {
+    const [row] = await db.rows("UPSERT SCHEDULE j ( sched: every 1h, jitter: 59m, sql: 'SELECT 1' )");
+    const [first] = await db.rows('EXPLAIN SCHEDULE j NEXT 1');
+    expect(first?.['scheduled_at']?.toString()).toBe('2026-11-20 13:00:00+00');
+    expect(first?.['note']).toMatch(/^starts at 13:\d\d:\d\d \(jitter\)$/);
+    expect(row?.['next_run']?.toString().slice(0, 13)).toBe('2026-11-20 13');
+    const [upcoming] = await db.rows(
+      "SELECT scheduled_at FROM cron.upcoming(TIMESTAMPTZ '2026-11-20 12:00:00+00', TIMESTAMPTZ '2026-11-20 14:00:00+00')",
+    );
+    expect(upcoming?.['scheduled_at']?.toString()).toBe('2026-11-20 13:00:00+00');
   });
 });
 

@@ -8,6 +8,7 @@ import type { JsonObject, JsonValue } from '../../../core/jsonValue.ts';
 import type { CalendarDays, Timing } from '../../../scheduler/cadence/cadence.ts';
 import type { NamedDay } from '../../../scheduler/cadence/calendar.ts';
 import type { Schedule } from '../../../scheduler/schedule.ts';
+import { callsOfRoutine, callsOfSchedule } from '../../calls.ts';
 import type { LineageEntry } from '../../lineage.ts';
 import { callText, type Routine, shownParameters, shownSteps } from '../../routine.ts';
 import { type SettingName, Settings } from '../../settings.ts';
@@ -141,7 +142,7 @@ export class Catalogue {
     return new Map(rows.map((row) => [nameKey(row.name), JSON.parse(row.parents) as string[]]));
   }
 
-  /** Names of schedules that use a routine, a parent schedule, a calendar or a queue. */
+  /** Names of schedules that use a routine as their target, a parent schedule, a calendar or a queue. */
   usersOf(what: 'routine' | 'schedule' | 'calendar' | 'queue', name: string): Promise<string[]> {
     const sql = {
       routine: this.#sql.schedulesOf,
@@ -152,11 +153,43 @@ export class Catalogue {
     return this.#names(sql[what], { key: nameKey(name) });
   }
 
+  /** Everything that calls a routine: as a target, in an action, from SQL, as a step. */
+  async callersOf(name: string): Promise<string[]> {
+    const key = nameKey(name);
+    const callers: string[] = [];
+    for (const { name: schedule, schedule: value } of (await this.readableSchedules()).schedules) {
+      if (callsOfSchedule(value).some((called) => nameKey(called) === key)) callers.push(`schedule ${schedule}`);
+    }
+    for (const { name: other, routine } of await this.routines()) {
+      if (nameKey(other) !== key && callsOfRoutine(routine).some((called) => nameKey(called) === key))
+        callers.push(`${routine.kind} ${other}`);
+    }
+    return callers;
+  }
+
+  /**
+   * Counts up every name that a schedule uses: a transaction that drops or changes one of them at the same moment then conflicts
+   * with this one, where a snapshot would show each of the two a world in which all is well. The built-in queue cannot be
+   * dropped, and would make every definition wait for every other.
+   */
+  async #holdUsed(schedule: Schedule): Promise<void> {
+    for (const called of callsOfSchedule(schedule)) await this.#touch('routine', called);
+    for (const parent of schedule.after) await this.#touch('schedule', parent);
+    if (schedule.timing?.calendarName !== undefined) await this.#touch('calendar', schedule.timing.calendarName);
+    if (nameKey(schedule.queue) !== 'default') await this.#touch('queue', schedule.queue);
+  }
+
+  async #touch(kind: 'schedule' | 'routine' | 'calendar' | 'queue', name: string): Promise<void> {
+    await this.#connection.run(this.#sql.touch, { key: `${kind}:${nameKey(name)}` });
+  }
+
   /** Puts a schedule in the place of the one of its name, and remembers the version. */
   async putSchedule(stored: StoredSchedule, columns: ScheduleColumns, changed: readonly string[], at: Instant, by: string): Promise<void> {
     const { schedule } = stored;
     const key = nameKey(stored.name);
     const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.scheduleCreatedAt, { key });
+    await this.#touch('schedule', stored.name);
+    await this.#holdUsed(schedule);
     await this.#connection.run(this.#sql.deleteSchedule, { key });
     await this.#connection.run(this.#sql.insertSchedule, {
       schedule_id: stored.scheduleId,
@@ -205,6 +238,7 @@ export class Catalogue {
   }
 
   async dropSchedule(stored: StoredSchedule, at: Instant, by: string): Promise<void> {
+    await this.#touch('schedule', stored.name);
     await this.#connection.run(this.#sql.deleteSchedule, { key: nameKey(stored.name) });
     await this.#version({ ...stored, version: stored.version + 1 }, null, ['dropped'], at, by);
     await this.putLineage(stored.name, 'schedule', []);
@@ -241,6 +275,8 @@ export class Catalogue {
     const { routine } = stored;
     const key = nameKey(stored.name);
     const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.routineCreatedAt, { key });
+    await this.#touch('routine', stored.name);
+    for (const called of callsOfRoutine(routine)) await this.#touch('routine', called);
     await this.#connection.run(this.#sql.deleteRoutine, { key });
     await this.#connection.run(this.#sql.insertRoutine, {
       name: stored.name,
@@ -256,6 +292,7 @@ export class Catalogue {
   }
 
   async dropRoutine(name: string, kind: Routine['kind']): Promise<void> {
+    await this.#touch('routine', name);
     await this.#connection.run(this.#sql.deleteRoutine, { key: nameKey(name) });
     await this.putLineage(name, kind, []);
   }
@@ -315,6 +352,7 @@ export class Catalogue {
   async putCalendar(stored: StoredCalendar, at: Instant): Promise<void> {
     const key = nameKey(stored.name);
     const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.calendarCreatedAt, { key });
+    await this.#touch('calendar', stored.name);
     await this.#connection.run(this.#sql.deleteCalendar, { key });
     await this.#connection.run(this.#sql.insertCalendar, {
       name: stored.name,
@@ -328,6 +366,7 @@ export class Catalogue {
   }
 
   async dropCalendar(name: string): Promise<void> {
+    await this.#touch('calendar', name);
     await this.#connection.run(this.#sql.deleteCalendar, { key: nameKey(name) });
   }
 
@@ -348,6 +387,7 @@ export class Catalogue {
   ): Promise<void> {
     const key = nameKey(stored.name);
     const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.queueCreatedAt, { key });
+    await this.#touch('queue', stored.name);
     await this.#connection.run(this.#sql.deleteQueue, { key });
     await this.#connection.run(this.#sql.insertQueue, {
       name: stored.name,
@@ -368,6 +408,7 @@ export class Catalogue {
   }
 
   async dropQueue(name: string): Promise<void> {
+    await this.#touch('queue', name);
     await this.#connection.run(this.#sql.deleteQueue, { key: nameKey(name) });
   }
 

@@ -114,7 +114,7 @@ SELECT name, language, parameters, options, body, version, created_at, updated_a
 FROM cuckoo_ledger.routine WHERE kind = 'procedure';
 
 CREATE OR REPLACE VIEW cron.pipelines AS
-SELECT name, language, parameters, options, body AS steps, version, created_at, updated_at, definition
+SELECT name, language, parameters, options, body::JSON AS steps, version, created_at, updated_at, definition
 FROM cuckoo_ledger.routine WHERE kind = 'pipeline';
 
 CREATE OR REPLACE VIEW cron.calendars AS
@@ -180,7 +180,7 @@ SELECT schedule, cuckoo_fn_nominal(cache_key, timing, calendar, due) AS schedule
 FROM (
   SELECT schedule, zone, cache_key, timing, calendar, unnest(cuckoo_fn_fires(
     cache_key, timing, calendar, greatest(since::TIMESTAMPTZ, effective_from + INTERVAL 1 MICROSECOND), until::TIMESTAMPTZ
-  )) AS due
+  )) AS due, effective_from
   FROM (
     SELECT s.name AS schedule, s.timezone AS zone, s.bound->>'$.timing' AS timing, coalesce(c.bound->>'$.days', '') AS calendar,
       s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0) AS cache_key, s.effective_from
@@ -188,6 +188,7 @@ FROM (
     WHERE s.enabled AND s.sched IS NOT NULL
   )
 )
+WHERE cuckoo_fn_nominal(cache_key, timing, calendar, due) > effective_from
 ORDER BY due ASC NULLS LAST, schedule ASC NULLS LAST;
 
 CREATE OR REPLACE MACRO cron.timeline(since, until) AS TABLE

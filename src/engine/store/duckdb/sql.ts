@@ -38,6 +38,8 @@ export function sqlFor(database: string) {
     ledger,
     cron,
 
+    touch: `INSERT INTO ${ledger}.name_in_use VALUES ($key, 0) ON CONFLICT DO UPDATE SET touched = touched + 1`,
+
     fileValues: `SELECT key, value FROM ${ledger}.file`,
     setFileValue: `INSERT OR REPLACE INTO ${ledger}.file VALUES ($key, $value)`,
 

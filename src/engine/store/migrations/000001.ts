@@ -99,6 +99,13 @@ CREATE TABLE cuckoo_ledger.queue (
   updated_at TIMESTAMPTZ NOT NULL
 );
 
+-- A row for each name that was ever defined. Whoever defines, drops or uses a name in a definition counts it up, so that two
+-- transactions which each see a world without the other cannot both commit.
+CREATE TABLE cuckoo_ledger.name_in_use (
+  name_key VARCHAR PRIMARY KEY,
+  touched BIGINT NOT NULL
+);
+
 -- Which tables a definition reads and writes; table_name is NULL where that cannot be known.
 CREATE TABLE cuckoo_ledger.lineage (
   object VARCHAR NOT NULL,
