@@ -154,6 +154,7 @@ describe('a mistake', () => {
     const { outcome, errors } = await runHere(script);
     expect(outcome).toBe('failed');
     expect(errors).toContain(place);
+    expect(errors).toContain('hint:');
     expect(errors).not.toContain('internal');
   });
 
