@@ -196,7 +196,11 @@ function layOut(natural: readonly number[], terminal: number | undefined): Layou
     else right--;
   }
   const kept = places.filter((place) => place < left || place >= right);
-  const drawn = kept.map((place) => widths[place] ?? 0);
+  const keptWidths = (cap: number): number[] => kept.map((place) => Math.min(natural[place] ?? 0, cap));
+  // What room is left shows more of long texts.
+  let cap = narrowColumn;
+  while (cap < terminal && total([...keptWidths(cap + 1), 1]) <= terminal) cap++;
+  const drawn = keptWidths(cap);
   // In a very narrow terminal even the first column alone is too wide.
   if (kept.length === 1) drawn[0] = Math.max(1, Math.min(drawn[0] ?? 1, terminal - 8));
   drawn.splice(left, 0, 1);

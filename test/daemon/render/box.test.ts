@@ -105,6 +105,15 @@ describe('duckbox', () => {
     );
   });
 
+  test('shows as much of long texts as there is room beside the columns that it leaves out', async () => {
+    const text = await rendering.text("SELECT repeat('a', 60) AS a, repeat('b', 60) AS b, repeat('c', 60) AS c", 'duckbox', {
+      columns: 61,
+    });
+    const lines = text.trimEnd().split('\n');
+    expect(lines.map((line) => line.length)).toEqual(lines.map(() => 61));
+    expect(text).toContain(`│ ${'a'.repeat(24)}… │ … │ ${'c'.repeat(24)}… │`);
+  });
+
   test.each([24, 30, 41, 57, 80, 120, 200])('fits a terminal of %i columns, and every line is as wide as the first', async (columns) => {
     for (const sql of ['SELECT * FROM test_all_types()', "SELECT repeat('é🦆', 200) AS x", 'SELECT i, i, i, i FROM range(300) t(i)']) {
       const lines = (await rendering.text(sql, 'duckbox', { columns })).trimEnd().split('\n');
