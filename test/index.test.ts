@@ -65,7 +65,7 @@ describe('the library', () => {
     expect(await db.tick(new Date(due.getTime() - 1))).toMatchObject({ opened: 0 });
     expect(await db.tick(due)).toMatchObject({ opened: 1, finished: [{ schedule: 'beat', state: 'succeeded' }] });
     const [row] = await (await db.sql('FROM beats')).toArray();
-    expect((row?.[0] as TimestampTz).toDate()).toEqual(due);
+    expect((row![0] as TimestampTz).toDate()).toEqual(due);
   });
 
   test('refuses options it does not know, and wrong ones, before anything is opened', async () => {

@@ -24,7 +24,9 @@ const source = files('src', /\.ts$/);
 
 test('real time is read in clock.ts alone', () => {
   const readers = source.filter((path) => path !== join('src', 'scheduler', 'clock.ts'));
-  expect(places(/\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|\bprocess\.hrtime\b|(?<![.\w])set(?:Timeout|Interval|Immediate)\(/, readers)).toEqual([]);
+  expect(
+    places(/\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|\bprocess\.hrtime\b|(?<![.\w])set(?:Timeout|Interval|Immediate)\(/, readers),
+  ).toEqual([]);
 });
 
 test('nothing is left to do, skipped or focused', () => {
