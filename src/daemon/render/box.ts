@@ -39,9 +39,13 @@ export async function renderDuckbox(result: Result, sink: Sink, options: RenderO
 
   const all = [heads, types, ...upper, ...lower];
   const natural = columns.map((_, at) => Math.max(...all.map((row) => cellWidth(row[at]))));
-  const least = columns.map(({ type }, at) => (at === 0 || type.kind === 'TIMESTAMPTZ' ? narrowColumn : narrowText));
+  // Of an instant and of an id the beginning says enough, of a text it seldom does.
+  const wishes = columns.map(({ name, type }, at) => {
+    const isBrief = type.kind === 'TIMESTAMPTZ' || name === 'run_id';
+    return { least: at === 0 || isBrief ? narrowColumn : narrowText, isBrief };
+  });
   const prominent = columns.filter(({ name }) => result.prominent.includes(name)).length;
-  const layout = prominent === 0 ? layOut(natural, sink.columns) : layOutFirst(natural, least, prominent, sink.columns);
+  const layout = prominent === 0 ? layOut(natural, sink.columns) : layOutFirst(natural, wishes, prominent, sink.columns);
   const footer = footerOf({ rows: count, hiddenRows, columns: columns.length, shownColumns: layout.places.length, cut: layout.cut });
   const widths = wideEnough(layout.widths, footer);
 
@@ -154,20 +158,30 @@ function total(widths: readonly number[]): number {
   return widths.reduce((sum, width) => sum + width + 3, 1);
 }
 
-/** All columns if they fit, else of the first `most` as many as fit at their least widths; what room is left widens those that are cut. */
-function layOutFirst(natural: readonly number[], least: readonly number[], most: number, terminal: number | undefined): Layout {
+interface Wish {
+  readonly least: number;
+  readonly isBrief: boolean;
+}
+
+/** All columns if they fit, else of the first `most` as many as fit at their least widths; what room is left widens texts that are cut, then the others. */
+function layOutFirst(natural: readonly number[], wishes: readonly Wish[], most: number, terminal: number | undefined): Layout {
   const places = natural.map((_, at) => at);
   if (terminal === undefined || total(natural) <= terminal) return { places, cut: undefined, widths: natural };
-  const capped = (cap: number, count: number): number[] => {
-    const widths = natural.slice(0, count).map((width, at) => Math.min(width, Math.max(cap, least[at] ?? 0)));
-    return count < natural.length ? [...widths, 1] : widths;
-  };
   let count = most;
-  while (count > 1 && total(capped(0, count)) > terminal) count--;
-  // The cap grows to what one column can have at most: beyond it nothing changes.
-  let cap = 0;
-  while (cap < terminal && total(capped(cap + 1, count)) <= terminal) cap++;
-  const widths = capped(cap, count);
+  const widthsAt = (texts: number, brief: number): number[] => {
+    const shown = natural.slice(0, count).map((width, at) => {
+      const { least, isBrief } = wishes[at] ?? { least: narrowColumn, isBrief: false };
+      return Math.min(width, Math.max(least, isBrief ? brief : texts));
+    });
+    return count < natural.length ? [...shown, 1] : shown;
+  };
+  const fits = (texts: number, brief: number): boolean => total(widthsAt(texts, brief)) <= terminal;
+  while (count > 1 && !fits(0, 0)) count--;
+  let texts = 0;
+  while (texts < terminal && fits(texts + 1, 0)) texts++;
+  let brief = 0;
+  while (brief < terminal && fits(texts, brief + 1)) brief++;
+  const widths = widthsAt(texts, brief);
   if (count === 1) widths[0] = Math.max(1, Math.min(widths[0] ?? 1, terminal - (widths.length === 1 ? 4 : 8)));
   return { places: places.slice(0, count), cut: count < natural.length ? count : undefined, widths };
 }

@@ -216,6 +216,8 @@ describe('of a result with prominent columns', () => {
     const narrow = await textOf([run], { prominent: ['run_id', 'schedule', 'reason'], columns: 60 });
     expect(narrow).toContain(`│ ${id.slice(0, 19)}… │ nightly  │ a reason `);
     for (const line of narrow.trimEnd().split('\n').slice(0, 6)) expect(line).toHaveLength(60);
+    const wider = await textOf([run], { prominent: ['run_id', 'schedule', 'reason'], columns: 70 });
+    expect(wider).toContain(`│ ${id.slice(0, 19)}… │ nightly  │ ${run.reason.slice(0, 27)}… │`);
     const wide = await textOf([run], { prominent: ['run_id', 'schedule', 'reason'], columns: 160 });
     expect(wide).toContain(`│ ${id} │ nightly  │ ${run.reason}`);
   });
