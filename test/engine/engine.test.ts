@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect } from 'vitest';
 import { Diagnostic } from '../../src/core/diagnostic.ts';
 import { openEngine } from '../../src/engine/engine.ts';
@@ -205,11 +206,20 @@ describe('what is not a DuckDB file', () => {
     expect(readdirSync(db.folder).sort()).toEqual(['a.csv', 'a.sqlite', 'a.txt', 'folder', 'my.duckdb']);
   });
 
-  test('a file without permission says which', async ({ db, skip }) => {
-    skip(process.getuid?.() === 0, 'the superuser may read and write everything');
+  test('a file without permission says which', async ({ db }) => {
     await db.close();
-    chmodSync(db.path, 0o400);
-    expect(await refusal(db.path)).toMatchObject({ code: 'forbidden' });
+    chmodSync(db.folder, 0o755);
+    chmodSync(db.path, 0o444);
+    // The superuser may read and write everything, so a process looks that has become somebody else.
+    const script = `
+      import { openEngine } from ${JSON.stringify(pathToFileURL(join(process.cwd(), 'dist/engine/engine.js')).href)};
+      if (process.getuid() === 0) {
+        process.setgid(65534);
+        process.setuid(65534);
+      }
+      await openEngine(${JSON.stringify(db.path)}).catch((error) => console.log(JSON.stringify({ code: error.code, message: error.message })));`;
+    const answer = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    expect(JSON.parse(answer)).toMatchObject({ code: 'forbidden', message: expect.stringContaining('my.duckdb') });
   });
 });
 
