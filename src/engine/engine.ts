@@ -6,6 +6,7 @@ import type { JsonValue } from '../core/jsonValue.ts';
 import { type Clock, systemClock } from '../scheduler/clock.ts';
 import { Admission } from './admission.ts';
 import { registerFunctions } from './functions.ts';
+import { guardValues } from './guard.ts';
 import { unknownJob } from './jobs.ts';
 import { liveMacros, registerLive } from './live.ts';
 import { JobQueues } from './pgcron.ts';
@@ -46,8 +47,9 @@ export function openEngine(path: string, options: EngineOptions = {}): Promise<E
 
 async function openOne(path: string, options: EngineOptions): Promise<Engine> {
   const clock = options.clock ?? systemClock;
-  const database = await openNative(path, {
+  const database: NativeDatabase = await openNative(path, {
     clock,
+    inspect: (statement) => guardValues(statement, database.path),
     ...(options.readOnly === undefined ? {} : { readOnly: options.readOnly }),
     ...(options.settings === undefined ? {} : { settings: options.settings }),
   });

@@ -3,28 +3,21 @@
 // `cron.x` ambiguous (ATTACH .. AS cron), or drop DuckDB's lock on the file by reading it as a file. What is known to do so is
 // refused here, by the words that stand there and before DuckDB sees them, each with the statement to use instead.
 //
-// It protects against accidents, not against an admin: a path that is computed (`read_blob('my' || '.duckdb')`) is not seen.
+// What a path is that is computed (`read_csv('day_' || current_date || '.csv')`) or bound is known only when the statement runs:
+// `guardValues` looks at it then. It protects against accidents, not against an admin who means it: what a macro or a view that
+// came with the file reads is seen by nobody here, and the lock is asked after (heldLock in native.ts).
 
-import { readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { Diagnostic, type Span } from '../core/diagnostic.ts';
-import {
-  type Act,
-  type Facts,
-  type FileMention,
-  factsOf,
-  type ObjectAct,
-  type QualifiedName,
-  type SettingAct,
-  type WriteVerb,
-} from '../parser/facts.ts';
+import { type Act, type Facts, factsOf, type ObjectAct, type QualifiedName, type SettingAct, type WriteVerb } from '../parser/facts.ts';
 import { tokenAt } from '../parser/lexer.ts';
 import { parse } from '../parser/parse.ts';
 import { split } from '../parser/split.ts';
-import { decode } from '../parser/text.ts';
+import { type Computed, fileReadsOf, mayCompute, mayReadFiles } from './fileReads.ts';
+import { OpenFiles, samePath } from './openFiles.ts';
 import { fatalSettings, ownSettings, sharedFunctions, sharedPragmas, sharedSettings } from './sharedSettings.ts';
-import { heldFiles } from './store/duckdb/heldFiles.ts';
+import type { NativeParameter, NativeParameters, NativeStatement } from './store/duckdb/native.ts';
 
 export interface GuardContext {
   /** May change what all sessions share. */
@@ -37,7 +30,7 @@ export interface GuardContext {
 
 /** Why a statement that is not ours may not go to DuckDB; undefined if it may. */
 export function guard(text: string, context: GuardContext): Diagnostic | undefined {
-  if (!worthALook(text)) return undefined;
+  if (!worthALook(text)) return mayReadFiles(text) ? refuseFiles(text, undefined, context) : undefined;
   const facts = factsOf(text);
   for (const act of facts.acts) {
     const refused = refuseAct(act, text, facts, context);
@@ -335,37 +328,120 @@ function insteadOf(relation: string, verb: WriteVerb): string {
 
 // Files: whoever closes a file descriptor of the open database drops DuckDB's lock on it, and COPY TO writes over it.
 
-function refuseFiles(text: string, facts: Facts, context: GuardContext): Diagnostic | undefined {
+function refuseFiles(text: string, facts: Facts | undefined, context: GuardContext): Diagnostic | undefined {
   // glob() lists names and opens nothing.
-  const mentions = [...facts.files, ...tablesInQuotes(text)].filter(({ by }) => by !== 'glob');
-  if (mentions.length === 0) return undefined;
-  const open = [...new Set([...(context.filePath === undefined ? [] : [context.filePath]), ...heldFiles()])];
+  const mentions = [...(facts?.files ?? []), ...fileReadsOf(text).mentions].filter(({ by }) => by !== 'glob');
+  const open = new OpenFiles(context.filePath);
   for (const { path, by, span } of mentions) {
-    const file = openFile(path, open);
+    const file = open.named(path);
     // DuckDB knows the files that it has attached, but not by the other name of a hard link.
-    if (file !== undefined && !(by === 'attach' && realPath(path) === realPath(file))) {
-      const writes = facts.acts.some((act) => act.kind === 'copyTo' && act.path === path);
-      return forbidden(
-        writes
-          ? `'${path}' is an open database: this would write over it`
-          : `'${path}' is an open database, which must not be read as a file`,
-        span,
-        writes ? 'choose another file' : "query its tables, or make a copy with BACKUP TO 'copy.duckdb'; and read that",
-      );
+    if (file !== undefined && !(by === 'attach' && samePath(path, file))) {
+      const writes = facts?.acts.some((act) => act.kind === 'copyTo' && act.path === path) ?? false;
+      return openDatabase(path, span, writes);
     }
-    const emptied = by === 'copy' && facts.names.has('overwrite') && open.some((held) => held.startsWith(`${resolve(path)}${sep}`));
+    const emptied = by === 'copy' && facts?.names.has('overwrite') === true && open.liesIn(path);
     if (emptied) return forbidden('OVERWRITE would empty the folder that holds the open database', span, 'choose another folder');
   }
   return undefined;
 }
 
-/** `SUMMARIZE 'f'`, `PIVOT 'f'`, `USING 'f'`: tables too, where DuckDB takes a file for one. */
-function tablesInQuotes(text: string): FileMention[] {
-  return [...text.matchAll(/\b(?:summarize|describe|table|pivot|unpivot|using)\s+(?=['"])/gi)].map((match) => {
-    const token = tokenAt(text, match.index + match[0].length);
-    return { path: decode(text, token).text, by: 'from', span: { start: token.start, end: token.end } };
-  });
+function openDatabase(path: string, span: Span, writes: boolean): Diagnostic {
+  return forbidden(
+    writes ? `'${path}' is an open database: this would write over it` : `'${path}' is an open database, which must not be read as a file`,
+    span,
+    writes ? 'choose another file' : "query its tables, or make a copy with BACKUP TO 'copy.duckdb'; and read that",
+  );
 }
+
+/**
+ * The same for what is known only when a statement runs: its values are there, and what it computes is computed here first.
+ * Every statement passes on its way to DuckDB, also those of bodies; most cost a look at their words.
+ */
+export function guardValues(statement: NativeStatement, filePath: string | undefined): Promise<void> | undefined {
+  if (!mayCompute(statement.text)) return undefined;
+  const { computed } = fileReadsOf(statement.text);
+  return computed.length === 0 ? undefined : refuseComputed(statement, computed, new OpenFiles(filePath), filePath);
+}
+
+async function refuseComputed(
+  statement: NativeStatement,
+  computed: readonly Computed[],
+  open: OpenFiles,
+  filePath: string | undefined,
+): Promise<void> {
+  const writes = /^\W*copy\b[\s\S]*\bto\b/i.test(statement.text);
+  for (const each of computed) {
+    const { kind, by, span } = each;
+    if (each.later !== undefined && !isSettled(each)) {
+      // A name of a table, which is what a macro gives to query_table, opens no database.
+      if (by === 'query_table' || (each.ending !== undefined && !open.mayEndWith(each.ending))) continue;
+      throw forbidden(
+        `what ${by} opens here is known only when it is used, and could then be the open database`,
+        span,
+        "write the path as a constant, or let it end with one: .. || '.csv'",
+      );
+    }
+    const values = parametersFor(each, statement.parameters);
+    // Without a value the statement fails by itself, and says which one.
+    if (values === undefined) continue;
+    if (changing.test(each.expression)) {
+      throw forbidden(`what ${by} opens changes from one look to the next`, span, "SET VARIABLE path = ..; and read getvariable('path')");
+    }
+    const texts = await textsOf(each, values, statement);
+    for (const text of texts) {
+      if (kind === 'path') {
+        if (open.named(text) !== undefined) throw openDatabase(text, span, writes && by === 'copy');
+        continue;
+      }
+      const refused = guard(text, { admin: true, mainDatabase: '', filePath });
+      if (refused !== undefined) throw forbidden(`${by}: ${refused.message}`, span, refused.hint ?? '');
+      await guardValues({ ...statement, text, parameters: undefined }, filePath);
+    }
+  }
+}
+
+/** Answers the same whenever it is asked, but for the date. */
+function isSettled({ later, expression, parameters }: Computed): boolean {
+  return later === 'view' && parameters.size === 0 && !/getvariable|getenv|current_setting/i.test(expression);
+}
+
+const changing = /\b(?:nextval|random|gen_random_uuid|uuid(?:v4|v7)?)\b/i;
+
+/** What the expression needs, by the names that it has there; undefined where a value is missing. */
+function parametersFor({ parameters }: Computed, given: NativeParameters | undefined): Record<string, NativeParameter> | undefined {
+  const values: Record<string, NativeParameter> = {};
+  const byName = new Map(Object.entries(given ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
+  for (const [shown, wanted] of parameters) {
+    // A list is a record of its places, from 0.
+    const key = typeof wanted === 'number' && Array.isArray(given) ? String(wanted - 1) : String(wanted).toLowerCase();
+    const value = byName.get(key);
+    if (value === undefined) return undefined;
+    values[shown] = value;
+  }
+  return values;
+}
+
+async function textsOf(
+  { kind, by, expression, constant, span }: Computed,
+  values: Record<string, NativeParameter>,
+  statement: NativeStatement,
+): Promise<readonly string[]> {
+  if (constant !== undefined && kind !== 'serialized') return [constant];
+  try {
+    return await statement.texts(
+      kind === 'serialized' ? `SELECT json_deserialize_sql((${expression}\n))` : `SELECT (${expression}\n)`,
+      values,
+    );
+  } catch (error) {
+    if (!(error instanceof Diagnostic) || notItsOwn.has(error.code)) throw error;
+    const refused = `what ${by} opens cannot be told before it is opened: ${error.message}`;
+    const hint = 'write the path as a constant, a parameter, or an expression of these';
+    throw new Diagnostic('forbidden', refused, { span, hint, cause: error });
+  }
+}
+
+/** Errors that the statement itself would have met. */
+const notItsOwn: ReadonlySet<string> = new Set(['aborted_transaction', 'cancelled', 'closed', 'fatal', 'conversion']);
 
 /** IMPORT DATABASE runs two files of statements, which are looked at as if they stood here. */
 function refuseImport(facts: Facts, context: GuardContext): Diagnostic | undefined {
@@ -392,81 +468,13 @@ function contentOf(file: string): string {
   }
 }
 
-/** Whether the text names an open file where a file is read: planning it would read it. */
+/** Whether the text opens an open file, or may: planning it would read it. */
 export function opensItself(text: string): boolean {
-  return worthALook(text) && refuseFiles(text, factsOf(text), anyFile) !== undefined;
-}
-
-/** The open file that a path, or a pattern, names; also by its write-ahead log. */
-function openFile(path: string, open: readonly string[]): string | undefined {
-  const given = path
-    .replace(/^(?:duckdb|sqlite):(?!\/\/)/, '')
-    .replace(/^file:(?:\/\/(?:localhost)?(?=\/))?/, '')
-    .replace(/^~(?=\/)/, homedir());
-  const files = open.flatMap((file) => [file, `${file}.wal`]);
-  if (/[*?[]/.test(given)) return files.find((file) => globMatches(resolve(given), resolve(file)));
-  const found = stat(given);
-  if (found === undefined) {
-    // A relative path that leads nowhere from here may be found through file_search_path.
-    return files.find((file) => resolve(file) === resolve(given) || (!isAbsolute(given) && basename(file) === basename(given)));
-  }
-  return files.find((file) => {
-    const held = stat(file);
-    return held !== undefined && held.ino === found.ino && held.dev === found.dev;
-  });
-}
-
-function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return resolve(path);
-  }
-}
-
-function stat(path: string): Stats | undefined {
-  try {
-    return statSync(path);
-  } catch {
-    return undefined;
-  }
-}
-
-/** DuckDB's patterns: `*` and `?` within a name, `**` over folders, `[..]`. A folder may be reached by another name. */
-function globMatches(pattern: string, file: string): boolean {
-  const first = pattern.search(/[*?[]/);
-  const fixed = dirname(`${pattern.slice(0, first)}x`);
-  const rest = pattern.slice(fixed === sep ? 1 : fixed.length + 1);
-  const open = stat(fixed);
-  if (open === undefined) return false;
-  // The folder above the file that is the pattern's fixed part.
-  for (let folder = dirname(file); ; folder = dirname(folder)) {
-    const here = stat(folder);
-    if (here !== undefined && here.ino === open.ino && here.dev === open.dev) {
-      if (globExpression(rest).test(file.slice(folder === sep ? 1 : folder.length + 1))) return true;
-    }
-    if (folder === dirname(folder)) return false;
-  }
-}
-
-function globExpression(pattern: string): RegExp {
-  const source = pattern.replace(/\*\*\/?|\*|\?|\[[^\]]*\]|[^*?[]+|\[/g, (piece) => {
-    if (piece.startsWith('**')) return '.*';
-    if (piece === '*') return '[^/]*';
-    if (piece === '?') return '[^/]';
-    if (piece.length > 1 && piece.startsWith('['))
-      return `[${piece
-        .slice(1, -1)
-        .replace(/^!/, '^')
-        .replace(/[\\\]]/g, '\\$&')}]`;
-    return piece.replace(/[.+^${}()|[\]\\]/g, '\\$&');
-  });
-  try {
-    return new RegExp(`^${source}$`, 's');
-  } catch {
-    // A class that DuckDB may read differently: better refused than sorry.
-    return /^/;
-  }
+  if (!worthALook(text) && !mayReadFiles(text)) return false;
+  const open = new OpenFiles(undefined);
+  const mayOpen = ({ kind, constant, ending }: Computed): boolean =>
+    kind === 'query' && constant !== undefined ? opensItself(constant) : ending === undefined || open.mayEndWith(ending);
+  return refuseFiles(text, factsOf(text), anyFile) !== undefined || fileReadsOf(text).computed.some(mayOpen);
 }
 
 // Names.

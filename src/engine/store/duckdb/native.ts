@@ -43,6 +43,18 @@ export interface NativeOptions {
   readonly readOnly?: boolean;
   /** DuckDB's settings, over the defaults of `defaultSettings`. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Sees each statement of `query` and `all` before DuckDB does, and throws where it must not be run. */
+  readonly inspect?: Inspect;
+}
+
+export type Inspect = (statement: NativeStatement) => Promise<void> | undefined;
+
+/** A statement on its way to DuckDB. */
+export interface NativeStatement {
+  readonly text: string;
+  readonly parameters: NativeParameters | undefined;
+  /** A small query before it, on the same connection: the texts in its first row, also those in lists. */
+  texts(sql: string, parameters: Readonly<Record<string, NativeParameter>>): Promise<readonly string[]>;
 }
 
 /**
@@ -55,15 +67,15 @@ export function openNative(path: string, options: NativeOptions): Promise<Native
     if (path === '' || path === ':memory:') {
       if (readOnly)
         throw new Diagnostic('usage', 'A database in memory cannot be read-only: it would be empty for ever.', { hint: 'Name a file.' });
-      return new NativeDatabase(await Instance.inMemory(options), options.clock);
+      return new NativeDatabase(await Instance.inMemory(options), options);
     }
     const realPath = resolveDatabasePath(path);
     const shared = Instance.of(realPath);
     if (shared !== undefined) {
       shared.mustAllow(readOnly);
-      return new NativeDatabase(shared, options.clock);
+      return new NativeDatabase(shared, options);
     }
-    return new NativeDatabase(await Instance.ofFile(realPath, { ...options, readOnly }), options.clock);
+    return new NativeDatabase(await Instance.ofFile(realPath, { ...options, readOnly }), options);
   });
 }
 
@@ -330,13 +342,15 @@ function quotedText(text: string): string {
 export class NativeDatabase {
   readonly #instance: Instance;
   readonly #clock: Clock;
+  readonly #inspect: Inspect | undefined;
   readonly #connections = new Set<NativeConnection>();
   readonly #connecting = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
-  constructor(instance: Instance, clock: Clock) {
+  constructor(instance: Instance, { clock, inspect }: NativeOptions) {
     this.#instance = instance;
     this.#clock = clock;
+    this.#inspect = inspect;
     instance.holders.add(this);
   }
 
@@ -394,6 +408,7 @@ export class NativeDatabase {
       if (greeting !== '') await client.run(greeting);
       const connection = new NativeConnection(client, {
         clock: this.#clock,
+        inspect: this.#inspect,
         path: instance.path,
         catalogue: instance.catalogue,
         volatileCalls: (id) => instance.volatileCalls.get(id) ?? 0,
@@ -497,6 +512,7 @@ interface Waiting {
 
 interface ConnectionParts {
   readonly clock: Clock;
+  readonly inspect: Inspect | undefined;
   readonly path: string;
   /** The name of the main database. */
   readonly catalogue: string;
@@ -713,6 +729,7 @@ export class NativeConnection {
     const volatileCalls = this.#volatileCalls();
     const atOnce = parameters === undefined && answersAtOnce.test(sql);
     try {
+      await this.#parts.inspect?.({ text: sql, parameters, texts: (text, values) => this.#texts(text, values, operation) });
       if (/checkpoint/i.test(sql)) await this.#mustHaveCurrentDatabase();
       const result = atOnce ? await this.#runAtOnce(sql, operation) : await this.#execute(sql, parameters, operation, whole);
       const { statementType } = result;
@@ -728,6 +745,24 @@ export class NativeConnection {
       return cursor;
     } catch (error) {
       throw await this.#failure(error, sql, operation);
+    }
+  }
+
+  async #texts(sql: string, parameters: NativeParameters, operation: Operation): Promise<readonly string[]> {
+    try {
+      const statement = await this.#answer(operation, () => this.#client.prepare(sql));
+      try {
+        bind(statement, parameters);
+        const answer = await this.#answer(operation, () => statement.runAndReadAll());
+        const texts: string[] = [];
+        // Every text wherever it is nested.
+        JSON.stringify(answer.getRowsJson()[0] ?? [], (_, value: unknown) => (typeof value === 'string' ? texts.push(value) : value));
+        return texts;
+      } finally {
+        statement.destroySync();
+      }
+    } catch (error) {
+      throw duckdbDiagnostic(error);
     }
   }
 
