@@ -58,7 +58,7 @@ function near(name: string | undefined, names: readonly string[]): readonly stri
     const known = candidate.toLowerCase().replace(/^.*\./, '');
     return (
       suggest(wanted, [known]) !== undefined ||
-      (Math.min(known.length, wanted.length) > 2 && (known.includes(wanted) || wanted.includes(known)))
+      (Math.min(known.length, wanted.length) > 3 && (known.includes(wanted) || wanted.includes(known)))
     );
   });
 }
@@ -70,13 +70,14 @@ function didYouMean(names: readonly string[]): string | undefined {
   return quoted.length === 0 ? `Did you mean ${last}?` : `Did you mean ${quoted.join(', ')} or ${last}?`;
 }
 
-const windowFunctions =
-  /^(?:row_number|rank|dense_rank|rank_dense|percent_rank|cume_dist|ntile|lag|lead|first_value|last_value|nth_value)$/i;
+const windowFunctions = 'row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value'.split(' ');
 
 function betterThanCandidates({ code, name }: Mistake): string | undefined {
   if (name?.startsWith('`')) return 'Names are quoted with ": "name".';
   if (code !== 'unknown_function' || name === undefined) return undefined;
-  if (windowFunctions.test(name)) return `It looks at other rows: ${name}(..) OVER (ORDER BY ..).`;
+  const window = suggest(name, windowFunctions);
+  if (window === name.toLowerCase()) return `It looks at other rows: ${window}(..) OVER (ORDER BY ..).`;
+  if (window !== undefined && name.length > 4) return `Did you mean "${window}"?`;
   const here = elsewhere.get(name.toLowerCase());
   return here === undefined ? undefined : `In DuckDB it is ${here}.`;
 }
@@ -110,6 +111,7 @@ function nextStep(mistake: Mistake): string | undefined {
     case 'unterminated':
     case 'syntax_error':
       if (sql !== undefined && span !== undefined && /^(?:syntax error|unterminated) /.test(message)) return syntaxHint(message, sql, span);
+      if (/^column .* must appear in the GROUP BY/.test(message)) return groupHint(mistake);
       return firstOf(grammar, message);
     case 'undefined_table':
       if (/^SHOW\s/i.test(sql?.trimStart() ?? '')) {
@@ -203,12 +205,12 @@ const grammar: readonly Rule[] = [
   [/^syntax error/, 'A word is missing, misspelled or too many.'],
   [/^SELECT clause without selection list|^\* expression without FROM/, 'Say what to read: SELECT * FROM name.'],
   [/^table (\S+) has (?:\d+) columns? but/, 'Give a value for each, or name the columns: INSERT INTO $1 (column, ..) VALUES (..).'],
+  [/^VALUES lists must all be the same length/, 'Give every row as many values.'],
   [/^Set operations can only apply/, 'Give every SELECT as many columns.'],
   [/^Subquery returns \d+ columns/, 'Select one column in it.'],
   [/^WHERE clause cannot contain aggregates/, 'Conditions on aggregates stand in HAVING.'],
   [/^aggregate function calls cannot be nested/, 'Compute the inner one in a subquery first.'],
   [/^WHERE clause cannot contain window|cannot contain window functions/, 'Conditions on window functions stand in QUALIFY.'],
-  [/^column "?(\w+)"? must appear in the GROUP BY/, 'Add it to GROUP BY, or write any_value($1).'],
   [/^Can only (?:update|delete from) base table/, 'A view has no rows of its own: change the tables that it reads.'],
   [/^Cannot change the type of a column/, remake],
   [/^errhint NOT IMPLEMENTED/, 'LIMIT 5, 10 is written LIMIT 10 OFFSET 5.'],
@@ -258,15 +260,31 @@ const constraints: readonly Rule[] = [
   [/still referenced by a foreign key/, 'Delete the rows that refer to it first.'],
 ];
 
+function groupHint(mistake: Mistake): string {
+  const name = /^column "?([^" ]+)/.exec(mistake.message)?.[1] ?? 'column';
+  const alias = nearAlias({ ...mistake, name });
+  return alias === undefined || alias === name ? `Add it to GROUP BY, or write any_value(${name}).` : `Did you mean "${alias}"?`;
+}
+
 function columnHint(mistake: Mistake): string {
   const { message, sql, span } = mistake;
   const written = sql === undefined || span === undefined ? '' : sql.slice(span.start, span.end);
   if (written.startsWith('"')) return `Text stands in single quotes: '${written.slice(1, -1).replaceAll("'", "''")}'.`;
   if (message.includes('FROM clause is missing'))
     return `A column needs a FROM, and text stands in single quotes${written === '' ? '' : `: '${written}'`}.`;
+  const alias = nearAlias(mistake);
+  if (alias !== undefined) return `Did you mean "${alias}"?`;
   const table = onlyTableOf(sql) ?? /^Table "([^"]+)" does not have a column with name/.exec(message)?.[1];
   if (table !== undefined) return `DESCRIBE ${table} lists its columns.`;
   return didYouMean(candidates(mistake) ?? []) ?? 'DESCRIBE name lists the columns of a table.';
+}
+
+/** DuckDB proposes columns of tables, and not what the query itself calls something. */
+function nearAlias({ name = '', sql = '' }: Mistake): string | undefined {
+  return suggest(
+    name,
+    [...sql.matchAll(/\bAS\s+(\w+)/gi)].map(([, alias = '']) => alias),
+  );
 }
 
 /** The one table that a query reads or an UPDATE changes; a function is none. */

@@ -13,11 +13,12 @@ export function syntaxHint(message: string, sql: string, span: Span): string {
   const token = tokenAt(sql, span.start);
   const place = { sql, before, token, word: wordOf(sql, token), previous: wordOf(sql, before.at(-1)) };
   return (
+    quote(place) ??
     bracket(place) ??
     firstWord(place) ??
     missingWord(place) ??
-    misspelled(place) ??
     foreign[place.word] ??
+    misspelled(place) ??
     reservedName(place) ??
     (token.kind === 'end' && before.length > 0
       ? `The statement stops after ${text(sql, before.at(-1))}: something must follow.`
@@ -43,7 +44,15 @@ function closingOf(message: string, rest: string): string | undefined {
   return what[2] === 'identifier' ? 'Close the name with ".' : "Close the quote with '; inside of it, a quote is written twice: ''.";
 }
 
-// ---- Brackets ----
+// ---- Quotes and brackets ----
+
+/** One that is missing turns inside and outside around: the text that seems to begin last has no end. */
+function quote({ sql, token }: Place): string | undefined {
+  for (let each = token; each.kind !== 'end'; each = tokenAt(sql, each.end)) {
+    if (each.unterminated) return `A quote is missing or too many: the last ${sql[each.start]} is not closed.`;
+  }
+  return undefined;
+}
 
 const closers: ReadonlyMap<string, string> = new Map([
   ['(', ')'],
@@ -73,9 +82,9 @@ const verbs = words(`SELECT FROM WITH VALUES INSERT UPDATE DELETE MERGE TRUNCATE
   SET RESET SHOW DESCRIBE SUMMARIZE EXPLAIN ANALYZE VACUUM CHECKPOINT BEGIN START COMMIT END ROLLBACK ABORT CALL EXECUTE PREPARE
   DEALLOCATE PRAGMA INSTALL LOAD PIVOT UNPIVOT EXPORT IMPORT`);
 const kinds = words('SCHEDULE PROCEDURE PIPELINE CALENDAR QUEUE TABLE VIEW SCHEMA INDEX SEQUENCE TYPE MACRO FUNCTION SECRET TEMPORARY');
-const clauses = words(`SELECT DISTINCT FROM WHERE GROUP HAVING ORDER LIMIT OFFSET UNION INTERSECT EXCEPT WINDOW SAMPLE JOIN
+const clauses = words(`SELECT DISTINCT FROM WHERE GROUP HAVING ORDER DESC LIMIT OFFSET UNION INTERSECT EXCEPT WINDOW SAMPLE JOIN
   INNER LEFT RIGHT FULL CROSS NATURAL USING VALUES RETURNING CONFLICT DEFAULT PRIMARY REFERENCES UNIQUE CHECK COLUMN CASE WHEN THEN
-  ELSE BETWEEN LIKE ILIKE EXISTS OVER PARTITION FILTER WITHIN NULLS FIRST LAST REPLACE EXCLUDE INTO TABLE INTERVAL CAST`);
+  ELSE BETWEEN LIKE ILIKE EXISTS OVER PARTITION FILTER WITHIN NULLS FIRST LAST REPLACE EXCLUDE TABLE INTERVAL CAST`);
 
 /** After these comes a name, so what stands there is no misspelled keyword. */
 const beforeNames = new Set(
@@ -90,11 +99,12 @@ export const reserved: ReadonlySet<string> = new Set(
   SHOW SOME SUMMARIZE SYMMETRIC TABLE THEN TO TRAILING TRUE UNION UNIQUE UNPIVOT USING VARIADIC WHEN WHERE WINDOW WITH`),
 );
 
-function firstWord({ before, word, previous }: Place): string | undefined {
+function firstWord({ sql, before, token, word, previous }: Place): string | undefined {
   const first = before.length === 0;
   if (!first && previous !== 'EXPLAIN' && previous !== 'ANALYZE') return undefined;
   if (foreign[word] !== undefined) return undefined;
-  const near = suggest(word, first ? [...ourVerbs, ...verbs] : verbs);
+  const known = first ? [...ourVerbs, ...verbs] : verbs;
+  const near = glued(text(sql, token), known) ?? suggest(word, known);
   if (near !== undefined && near !== word) return `Did you mean ${near}?`;
   return 'A statement begins with a word such as SELECT, INSERT, CREATE, UPSERT, LIST or RUN.';
 }
@@ -105,16 +115,29 @@ function misspelled({ sql, before, token, previous }: Place): string | undefined
     const near = suggest(word, kinds);
     return near === undefined || near === word ? undefined : `Did you mean ${previous} ${near}?`;
   }
+  if (wordOf(sql, token) === 'BY') {
+    const near = suggest(previous, ['ORDER', 'GROUP', 'PARTITION']);
+    if (near !== undefined) return `Did you mean ${near} BY?`;
+  }
   const around = [token, before.at(-1), before.at(-2)];
   for (const [at, each] of around.entries()) {
     const word = wordOf(sql, each);
-    if (word.length < 4 || clauses.includes(word) || verbs.includes(word) || (at > 0 && beforeNames.has(wordOf(sql, before.at(-at - 1)))))
+    if (word.length < 3 || clauses.includes(word) || verbs.includes(word) || (at > 0 && beforeNames.has(wordOf(sql, before.at(-at - 1)))))
       continue;
-    const near = suggest(word, clauses);
-    if (near !== undefined && near[0] === word[0])
-      return at === 0 ? `Did you mean ${near}?` : `Did you mean ${near} instead of ${text(sql, each)}?`;
+    const near = glued(text(sql, each), clauses) ?? suggest(word, clauses);
+    // A slip in the first letter is rare but for two swapped ones, and `orders` is a table's name.
+    if (near === undefined || word === `${near}S`) continue;
+    if (near[0] !== word[0] && !near.startsWith(`${word[1]}${word[0]}`)) continue;
+    return at === 0 ? `Did you mean ${near}?` : `Did you mean ${near} instead of ${text(sql, each)}?`;
   }
   return undefined;
+}
+
+/** `WHEREday`, `GROUPBY`: the word and what it was meant to stand apart from. */
+function glued(written: string, known: readonly string[]): string | undefined {
+  const word = written.toUpperCase();
+  const front = known.find((each) => each.length > 3 && word.startsWith(each) && word.length > each.length + 1);
+  return front === undefined ? undefined : `${front} ${written.slice(front.length)}`;
 }
 
 const pairs: Readonly<Record<string, string>> = {
