@@ -156,6 +156,11 @@ async function converse(shell: Shell, config: Config, color: boolean): Promise<E
     repl.leave();
   };
   const onInterrupt = (): void => repl.interrupt();
+  // The statement that met it says why; no other could do anything.
+  const offFatal = shell.engine.database.onFatal(() => {
+    ended ??= exitCodes.failed;
+    repl.leave();
+  });
   const onTerminate = leave(exitCodes.terminated);
   const onHangup = leave(exitCodes.hangup);
   // Whatever ends the process, the terminal is not left in raw mode.
@@ -168,6 +173,7 @@ async function converse(shell: Shell, config: Config, color: boolean): Promise<E
     await repl.run();
     return ended ?? exitCodes.done;
   } finally {
+    offFatal();
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onTerminate);
     process.off('SIGHUP', onHangup);

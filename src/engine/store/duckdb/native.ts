@@ -216,7 +216,9 @@ class Instance {
   readonly volatileCalls = new Map<number, number>();
   /** Sent on every new connection: `USE` where the file is attached under an alias. */
   readonly greeting: string | undefined;
-  fatal = false;
+  /** Why nothing works any more: the same words for every statement that comes after. */
+  failure: Diagnostic | undefined;
+  readonly #watchers = new Set<() => void>();
   readonly #letGo: () => void;
   /** Where the system does not show the lock at the beginning it never will. */
   readonly #lockIsVisible: boolean;
@@ -243,8 +245,26 @@ class Instance {
     return this.path !== ':memory:';
   }
 
+  /** The first reason stays. */
+  fail(reason: string): Diagnostic {
+    if (this.failure === undefined) {
+      const hint = this.inFile
+        ? 'Close it and open it again: everything that was committed is in the file.'
+        : 'Close it and open another: what is in memory only is lost.';
+      this.failure = new Diagnostic('fatal', `The database has stopped after an error inside DuckDB: ${reason}`, { hint });
+      for (const watcher of this.#watchers) watcher();
+    }
+    return this.failure;
+  }
+
+  /** Called once when it fails. Answers the function that ends it. */
+  onFailure(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
   mustAllow(readOnly: boolean): void {
-    if (this.fatal) {
+    if (this.failure !== undefined) {
       throw new Diagnostic('fatal', `"${this.path}" failed in this process and has not been closed yet.`, {
         hint: 'Close every handle of it first.',
       });
@@ -262,7 +282,7 @@ class Instance {
   async close(): Promise<void> {
     try {
       // closeSync would do it on the JavaScript thread. Where it fails (a full disk) the write-ahead log has everything.
-      if (this.inFile && !this.readOnly && !this.fatal)
+      if (this.inFile && !this.readOnly && this.failure === undefined)
         await this.root.run(`CHECKPOINT ${quotedName(this.catalogue)}`).catch(() => undefined);
       this.root.closeSync();
       this.client.closeSync();
@@ -375,7 +395,12 @@ export class NativeDatabase {
 
   /** The instance is dead: every holder must close, then the file can be opened again. */
   get fatal(): boolean {
-    return this.#instance.fatal;
+    return this.#instance.failure !== undefined;
+  }
+
+  /** Called when it becomes so. Answers the function that ends it. */
+  onFatal(watcher: () => void): () => void {
+    return this.#instance.onFailure(watcher);
   }
 
   /** Is DuckDB's lock on the file still ours? undefined where the system does not say. */
@@ -401,6 +426,7 @@ export class NativeDatabase {
   async #connect(options: { readonly progress?: boolean }): Promise<NativeConnection> {
     if (this.#closing !== undefined) throw new Diagnostic('closed', 'The database is closed.');
     const instance = this.#instance;
+    if (instance.failure !== undefined) throw instance.failure;
     try {
       const client = await instance.client.connect();
       const settings = options.progress === true ? 'SET enable_progress_bar = true; SET enable_progress_bar_print = false' : undefined;
@@ -412,9 +438,8 @@ export class NativeDatabase {
         path: instance.path,
         catalogue: instance.catalogue,
         volatileCalls: (id) => instance.volatileCalls.get(id) ?? 0,
-        failed: () => {
-          instance.fatal = true;
-        },
+        failure: () => instance.failure,
+        failed: (reason) => instance.fail(reason),
         closed: () => {
           instance.volatileCalls.delete(connection.id);
           this.#connections.delete(connection);
@@ -424,8 +449,7 @@ export class NativeDatabase {
       return connection;
     } catch (error) {
       const diagnostic = duckdbDiagnostic(error);
-      if (diagnostic.code === 'fatal') instance.fatal = true;
-      throw diagnostic;
+      throw diagnostic.code === 'fatal' ? instance.fail(originalOf(diagnostic)) : diagnostic;
     }
   }
 
@@ -518,7 +542,9 @@ interface ConnectionParts {
   readonly catalogue: string;
   /** How often a connection has called a volatile function of ours. */
   volatileCalls(connection: number): number;
-  failed(): void;
+  /** Why the instance is dead. */
+  failure(): Diagnostic | undefined;
+  failed(reason: string): Diagnostic;
   closed(): void;
 }
 
@@ -669,6 +695,7 @@ export class NativeConnection {
     const abort = () => void this.#cancel(operation);
     signal?.addEventListener('abort', abort, { once: true });
     try {
+      this.#mustLive();
       return await work(operation);
     } finally {
       operation.over = true;
@@ -699,6 +726,14 @@ export class NativeConnection {
       signal?.addEventListener('abort', abort, { once: true });
       this.#waiting.push(waiting);
     });
+  }
+
+  /** DuckDB would say so itself, each time in other words. */
+  #mustLive(): void {
+    const failure = this.#parts.failure();
+    if (failure === undefined) return;
+    if (this.#transaction === 'open') this.#transaction = 'aborted';
+    throw failure;
   }
 
   #mustBeOpen(): void {
@@ -898,9 +933,11 @@ export class NativeConnection {
   /** Makes the Diagnostic, and finds out what the error has done to the transaction: DuckDB is asked, no list of errors is kept. */
   async #failure(error: unknown, sql: string | undefined, { mayEndTransaction }: Operation): Promise<Diagnostic> {
     const diagnostic = duckdbDiagnostic(error, sql);
-    if (diagnostic.code === 'fatal') {
-      this.#parts.failed();
+    if (diagnostic.code === 'fatal' || (diagnostic.code === 'internal' && (await this.#isDead()))) {
       if (this.#transaction === 'open') this.#transaction = 'aborted';
+      const { message, hint } = this.#parts.failed(originalOf(diagnostic));
+      // DuckDB's own error has a trace of its machine code in it.
+      return new Diagnostic('fatal', message, { span: diagnostic.span, hint });
     } else if (mayEndTransaction) {
       this.#transaction = await this.#askTransaction();
     } else if (this.#transaction === 'open' && (await this.#isAborted())) {
@@ -925,6 +962,14 @@ export class NativeConnection {
     return await this.#client.run('SELECT 1').then(
       () => false,
       () => true,
+    );
+  }
+
+  /** An internal error of DuckDB's takes the whole instance with it. */
+  async #isDead(): Promise<boolean> {
+    return await this.#client.run('SELECT 1').then(
+      () => false,
+      (error: unknown) => duckdbDiagnostic(error).code === 'fatal',
     );
   }
 
@@ -1017,6 +1062,8 @@ async function appendColumns(
 const answersAtOnce =
   /^\s*(?:insert|update|delete|merge|truncate|create|alter|drop|begin|start|commit|end|rollback|abort|set|reset|comment)\b[^;?$]*;?\s*$/i;
 
+/** Behind comments too. */
+const looksUpWhileItReads = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:PRAGMA|IMPORT)\b/i;
 /** Words without which a text can neither begin nor end a transaction. */
 const mayEndTransaction = /\b(?:begin|start|commit|end|rollback|abort|import|analy[sz]e)\b/i;
 
@@ -1029,6 +1076,12 @@ function noCurrentDatabase(error: unknown): Diagnostic {
 
 function noStatement(error: unknown): Diagnostic {
   return new Diagnostic('syntax_error', 'There is no statement in this text.', { cause: error });
+}
+
+/** What stopped the database, where the error only tells that it has been stopped. */
+function originalOf({ message, cause }: Diagnostic): string {
+  const original = /Original error: \\?"((?:[^"\\]|\\[^"])*)/.exec(cause instanceof Error ? cause.message : '')?.[1];
+  return original ?? message;
 }
 
 function cancelled(): Diagnostic {
