@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, linkSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { fileReadsOf } from '../../src/engine/fileReads.ts';
@@ -134,6 +134,38 @@ describe('other files are read as ever', () => {
   test("a path that cannot be computed is the statement's own mistake", async ({ db }) => {
     expect(await db.mistake('FROM t, read_csv(t.i)')).toMatchObject({ code: 'forbidden' });
     expect(await db.mistake('FROM read_csv($f)')).toMatchObject({ code: 'undefined_parameter' });
+  });
+});
+
+describe.runIf(process.platform === 'linux')('when the lock is lost all the same', () => {
+  test('by a view that came with the file, nothing more is written, and close and open again helps', async ({ db, folder }) => {
+    await db.run('CHECKPOINT', 'INSERT INTO t VALUES (2)');
+    const lost = { code: 'fatal', message: expect.stringContaining('lock_lost'), hint: expect.stringContaining('open it again') };
+    const other = await db.newSession();
+    await other.execute('BEGIN');
+    await other.execute('INSERT INTO t VALUES (3)');
+    // What no statement of ours would have let in.
+    const native = await db.engine.database.connect();
+    await native.run(`CREATE TEMP VIEW v AS SELECT size FROM read_blob('${folder}/hard.csv')`);
+    await expect(native.all('SELECT * FROM v')).rejects.toMatchObject(lost);
+    await expect(other.execute('COMMIT')).rejects.toMatchObject(lost);
+    await expect(db.session.execute('INSERT INTO t VALUES (4)')).rejects.toMatchObject(lost);
+    expect(db.engine.database.fatal).toBe(true);
+    await db.reopen();
+    expect(await db.rows('FROM t')).toEqual([{ i: 1 }, { i: 2 }]);
+    expect(db.engine.database.holdsLock()).toBe(true);
+  });
+
+  test('by the host program itself, the next statement tells', async ({ db }) => {
+    await db.run('CREATE TABLE t (i INTEGER)');
+    copyFileSync(db.path, join(db.folder, 'copy.duckdb'));
+    expect((await db.mistake('SELECT count(*) FROM t')).message).toContain('lock_lost');
+  });
+
+  test('a file that is renamed while it is open is still held', async ({ db }) => {
+    renameSync(db.path, join(db.folder, 'renamed.duckdb'));
+    await db.run('CREATE TABLE t AS SELECT 1 AS i');
+    expect(await db.rows('FROM t')).toEqual([{ i: 1 }]);
   });
 });
 

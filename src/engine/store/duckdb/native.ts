@@ -30,6 +30,7 @@ import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock } from '../../../scheduler/clock.ts';
 import { duckdbDiagnostic } from '../../duckdbError.ts';
 import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, isKeptClosed, keepClosed, resolveDatabasePath } from './file.ts';
+import { HeldLock } from './heldFiles.ts';
 
 /**
  * The client's classes, functions and constants. Required, not imported: to learn which names an import may ask for, Node would
@@ -221,7 +222,10 @@ class Instance {
   readonly #watchers = new Set<() => void>();
   readonly #letGo: () => void;
   /** Where the system does not show the lock at the beginning it never will. */
-  readonly #lockIsVisible: boolean;
+  readonly #lock: HeldLock | undefined;
+  /** When the lock was looked at, in monotonic time. */
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #lostLock = false;
 
   private constructor(parts: {
     path: string;
@@ -238,7 +242,7 @@ class Instance {
     this.root = parts.root;
     this.greeting = parts.greeting;
     this.#letGo = this.inFile ? keepClosed(parts.path) : () => {};
-    this.#lockIsVisible = this.inFile && holdsLock(parts.path) === true;
+    this.#lock = this.inFile ? HeldLock.on(parts.path) : undefined;
   }
 
   get inFile(): boolean {
@@ -246,15 +250,18 @@ class Instance {
   }
 
   /** The first reason stays. */
-  fail(reason: string): Diagnostic {
-    if (this.failure === undefined) {
-      const hint = this.inFile
-        ? 'Close it and open it again: everything that was committed is in the file.'
-        : 'Close it and open another: what is in memory only is lost.';
-      this.failure = new Diagnostic('fatal', `The database has stopped after an error inside DuckDB: ${reason}`, { hint });
-      for (const watcher of this.#watchers) watcher();
-    }
-    return this.failure;
+  fail(failure: Diagnostic): Diagnostic {
+    if (this.failure !== undefined) return this.failure;
+    this.failure = failure;
+    for (const watcher of this.#watchers) watcher();
+    return failure;
+  }
+
+  stoppedBy(error: Diagnostic): Diagnostic {
+    const hint = this.inFile
+      ? 'Close it and open it again: everything that was committed is in the file.'
+      : 'Close it and open another: what is in memory only is lost.';
+    return this.fail(new Diagnostic('fatal', `The database has stopped after an error inside DuckDB: ${originalOf(error)}`, { hint }));
   }
 
   /** Called once when it fails. Answers the function that ends it. */
@@ -276,7 +283,24 @@ class Instance {
   }
 
   holdsLock(): boolean | undefined {
-    return this.#lockIsVisible ? holdsLock(this.path) : undefined;
+    return this.#lock?.isHeld;
+  }
+
+  /**
+   * Whoever closes a descriptor of the file in this process, be it a view that reads it or the host's own copyFile, has dropped
+   * the lock: another process may write from then on, and what both write destroys the file.
+   */
+  mustHoldLock({ nowMs, atOnce }: { readonly nowMs: number; readonly atOnce: boolean }): void {
+    if (this.#lock === undefined || this.failure !== undefined || (!atOnce && nowMs - this.#lookedAtMs < lookEveryMs)) return;
+    this.#lookedAtMs = nowMs;
+    if (this.#lock.isHeld) return;
+    this.#lostLock = true;
+    const message = `lock_lost: "${this.path}" was read as a file in this process, which has dropped DuckDB's lock on it. Another process may write it now, so nothing more is written here.`;
+    throw this.fail(
+      new Diagnostic('fatal', message, {
+        hint: 'Close it and open it again: what was committed is in the file. Then find what read it: a view, a macro, or the program itself.',
+      }),
+    );
   }
 
   async close(): Promise<void> {
@@ -284,6 +308,8 @@ class Instance {
       // closeSync would do it on the JavaScript thread. Where it fails (a full disk) the write-ahead log has everything.
       if (this.inFile && !this.readOnly && this.failure === undefined)
         await this.root.run(`CHECKPOINT ${quotedName(this.catalogue)}`).catch(() => undefined);
+      // The log stays beside the file, for whoever opens it next; the file itself may be somebody else's by now.
+      if (this.#lostLock) await this.root.run('PRAGMA disable_checkpoint_on_shutdown').catch(() => undefined);
       this.root.closeSync();
       this.client.closeSync();
     } finally {
@@ -439,7 +465,8 @@ export class NativeDatabase {
         catalogue: instance.catalogue,
         volatileCalls: (id) => instance.volatileCalls.get(id) ?? 0,
         failure: () => instance.failure,
-        failed: (reason) => instance.fail(reason),
+        failed: (error) => instance.stoppedBy(error),
+        mustHoldLock: (atOnce) => instance.mustHoldLock({ nowMs: this.#clock.monotonicMs(), atOnce }),
         closed: () => {
           instance.volatileCalls.delete(connection.id);
           this.#connections.delete(connection);
@@ -449,7 +476,7 @@ export class NativeDatabase {
       return connection;
     } catch (error) {
       const diagnostic = duckdbDiagnostic(error);
-      throw diagnostic.code === 'fatal' ? instance.fail(originalOf(diagnostic)) : diagnostic;
+      throw diagnostic.code === 'fatal' ? instance.stoppedBy(diagnostic) : diagnostic;
     }
   }
 
@@ -512,6 +539,12 @@ function propagateNulls(input: DuckDBDataChunk, output: DuckDBVector): void {
 /** How often an interrupt is repeated: one that arrives before DuckDB has begun the statement is forgotten by it. */
 const interruptEveryMs = 10;
 
+/** How long a lock that was seen is believed in after statements that open no files. */
+const lookEveryMs = 20;
+
+/** Through whatever view or macro. */
+const mayOpenFiles = /\b(?:from|join|table|copy|install|execute|call|summarize|describe|pivot|unpivot|query)\b/i;
+
 /** As many rows as a chunk of DuckDB holds. */
 const chunkRows = 2048;
 
@@ -525,6 +558,8 @@ interface Operation {
   interruptible: boolean;
   /** So that after an error DuckDB must be asked where the transaction stands. */
   mayEndTransaction: boolean;
+  /** The last rows of a stream were read: then it has closed what it had opened. */
+  mayHaveRead: boolean;
   over: boolean;
 }
 
@@ -544,7 +579,9 @@ interface ConnectionParts {
   volatileCalls(connection: number): number;
   /** Why the instance is dead. */
   failure(): Diagnostic | undefined;
-  failed(reason: string): Diagnostic;
+  failed(error: Diagnostic): Diagnostic;
+  /** Throws when DuckDB's lock on the file is gone; mostly it was looked at a moment ago. */
+  mustHoldLock(atOnce: boolean): void;
   closed(): void;
 }
 
@@ -689,14 +726,14 @@ export class NativeConnection {
     mustHoldNoNul(sql);
     this.#mustBeOpen();
     if (signal?.aborted === true) throw cancelled();
-    const operation: Operation = { cancelled: false, interruptible: false, mayEndTransaction: false, over: false };
+    const operation: Operation = { cancelled: false, interruptible: false, mayEndTransaction: false, mayHaveRead: false, over: false };
     if (this.#operation === undefined) this.#operation = operation;
     else await this.#wait(operation, signal);
     const abort = () => void this.#cancel(operation);
     signal?.addEventListener('abort', abort, { once: true });
     try {
       this.#mustLive();
-      return await work(operation);
+      return await work(operation).finally(() => this.#mustHoldLock(operation.mayHaveRead || mayOpenFiles.test(sql)));
     } finally {
       operation.over = true;
       signal?.removeEventListener('abort', abort);
@@ -734,6 +771,15 @@ export class NativeConnection {
     if (failure === undefined) return;
     if (this.#transaction === 'open') this.#transaction = 'aborted';
     throw failure;
+  }
+
+  #mustHoldLock(atOnce: boolean): void {
+    try {
+      this.#parts.mustHoldLock(atOnce);
+    } catch (error) {
+      if (this.#transaction === 'open') this.#transaction = 'aborted';
+      throw error;
+    }
   }
 
   #mustBeOpen(): void {
@@ -873,6 +919,7 @@ export class NativeConnection {
       operation.interruptible = true;
       await this.#read(cursor, operation);
       this.#fetching = undefined;
+      operation.mayHaveRead = cursor.ended;
       if (cursor.ended && this.#open === cursor) this.#open = undefined;
     });
   }
@@ -935,7 +982,7 @@ export class NativeConnection {
     const diagnostic = duckdbDiagnostic(error, sql);
     if (diagnostic.code === 'fatal' || (diagnostic.code === 'internal' && (await this.#isDead()))) {
       if (this.#transaction === 'open') this.#transaction = 'aborted';
-      const { message, hint } = this.#parts.failed(originalOf(diagnostic));
+      const { message, hint } = this.#parts.failed(diagnostic);
       // DuckDB's own error has a trace of its machine code in it.
       return new Diagnostic('fatal', message, { span: diagnostic.span, hint });
     } else if (mayEndTransaction) {
