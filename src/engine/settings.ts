@@ -37,7 +37,7 @@ export class Settings {
     return Number(this.text(name));
   }
 
-  durationMs(name: 'check_interval' | 'late_within' | 'retry_delay' | 'timeout'): number {
+  durationMs(name: 'check_interval' | 'late_within' | 'retry_delay'): number {
     return parseDuration(this.text(name));
   }
 }
@@ -89,7 +89,7 @@ export function settingValue(name: SettingName, text: string, span: Span): strin
     case 'retry_delay':
       return duration(0, 366 * 86_400_000, 'at most 366d');
     case 'timeout':
-      return duration(1, 366 * 86_400_000, 'from 1ms to 366d');
+      return text.toLowerCase() === 'none' ? 'none' : duration(1, 366 * 86_400_000, 'from 1ms to 366d, or none');
     case 'max_retries':
       return whole(0, 1000);
     case 'log_lines':

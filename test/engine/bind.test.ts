@@ -44,6 +44,36 @@ describe('what is checked when a schedule is defined', () => {
     ['call: p, sched: @daily', { code: 'missing_key', hint: 'add params: { n: .. }' }],
     ["call: p, sched: @daily, params: { n: 'x' }", { code: 'wrong_type', at: "'x'" }],
     ['exe: pipeline, call: p', { code: 'undefined_object', message: 'p is a procedure, not a pipeline' }],
+    // Numbers and nested values
+    ["sql: 'SELECT $x', params: { x: 1e400 }", { code: 'out_of_range', at: '1e400' }],
+    ["sql: 'SELECT $x', params: { x: [1, [1e400]] }", { code: 'out_of_range', at: '1e400' }],
+    ["handler: './h.js', config: { x: -1e400 }", { code: 'out_of_range', at: '-1e400' }],
+    ["sql: 'SELECT $x', params: { x: [1, 'a'] }", { code: 'wrong_type', at: "[1, 'a']", message: expect.stringContaining('parameter x') }],
+    ["sql: 'SELECT $x', params: { x: {} }", { code: 'wrong_type', at: '{}' }],
+    ["call: nested, params: { h: { k: 'x' } }", { code: 'wrong_type', at: "{ k: 'x' }" }],
+    ["handler: './h.js', config: { x: sql('1') }", { code: 'wrong_type', at: "sql('1')" }],
+    ["handler: './h.js', config: { '$env': 'X' }", { code: 'invalid_name', at: "'$env'", hint: expect.stringContaining("env('NAME')") }],
+    // Syntax, at its place in the statement
+    ["sql: 'selec 1'", { code: 'syntax_error', at: 'selec', hint: expect.stringContaining('SELECT') }],
+    ["sql: 'SELECT 1; SELECT ''it''''s'' FORM t'", { code: 'syntax_error', at: 't' }],
+    ["sql: 'SELECT 1', when: 'SELECT 1 WHERE AND'", { code: 'syntax_error', at: 'AND' }],
+    ["sql: 'SELECT $x', params: { x: sql('a b c') }", { code: 'syntax_error', at: 'c' }],
+    // What every run has
+    [
+      "sql: 'SELECT $attempt', params: { Attempt: 3 }",
+      { code: 'invalid_name', at: 'Attempt', hint: expect.stringContaining('run_id, schedule') },
+    ],
+    // What says nothing
+    ["sql: 'SELECT 1', sched: []", { code: 'invalid_value', at: '[]', hint: expect.stringContaining('by hand') }],
+    ["sql: 'SELECT 1', retry_delays: []", { code: 'invalid_value', at: '[]', hint: expect.stringContaining('[1m, 5m, 30m]') }],
+    ["sql: 'SELECT 1', timeout: 0s", { code: 'invalid_value', at: '0s', hint: 'timeout: none sets no limit' }],
+    // Instants
+    [
+      "sql: 'SELECT 1', sched: @daily, starts: 'tomorrow'",
+      { code: 'invalid_value', at: "'tomorrow'", hint: expect.stringContaining('2027-09-20T02') },
+    ],
+    ["sql: 'SELECT 1', run_at: 'tomorrow'", { code: 'invalid_value', message: "'run_at' takes an instant, and 'tomorrow' is none" }],
+    ["sql: 'SELECT 1', sched: @daily, ends: '2027-02-30'", { code: 'invalid_cadence', message: '2027-02 has no day 30' }],
     ["call: p, params: { n: now('x') }", { code: expect.any(String), hint: expect.stringContaining('env') }],
   ];
 
@@ -53,6 +83,7 @@ describe('what is checked when a schedule is defined', () => {
     await db.open();
     await db.run(
       'UPSERT PROCEDURE p(n INTEGER, d DATE DEFAULT current_date) AS BEGIN SELECT $n; END',
+      'UPSERT PROCEDURE nested(h MAP(VARCHAR, INTEGER)) AS BEGIN SELECT $h; END',
       "UPSERT SCHEDULE s ( sql: 'SELECT 1' )",
     );
   });
@@ -79,6 +110,83 @@ describe('what is checked when a schedule is defined', () => {
       code: 'cycle',
       message: "'after' makes a cycle: a -> a",
     });
+  });
+});
+
+describe('what is checked when a procedure is defined', () => {
+  const cases: readonly (readonly [head: string, expected: object])[] = [
+    [
+      "(n INTEGER DEFAULT 'abc') AS BEGIN SELECT 1; END",
+      { code: 'wrong_type', at: "'abc'", message: "the default of n is no INTEGER: 'abc'" },
+    ],
+    ['(n TINYINT DEFAULT 300) AS BEGIN SELECT 1; END', { code: 'wrong_type', at: '300' }],
+    ['(n INTEGER DEFAULT (SELECT nosuch)) AS BEGIN SELECT 1; END', { code: 'undefined_column', at: 'nosuch' }],
+    ['(n INTEGER DEFAULT nosuch(1)) AS BEGIN SELECT 1; END', { code: 'unknown_function', at: 'nosuch' }],
+    ['(n INTEGER DEFAULT 1 2) AS BEGIN SELECT 1; END', { code: 'syntax_error', at: '2' }],
+    [
+      '(n INTEGER DEFAULT $x) AS BEGIN SELECT 1; END',
+      { code: 'undefined_parameter', at: '$x', hint: expect.stringContaining('$scheduled_at') },
+    ],
+    ['(run_id INTEGER) AS BEGIN SELECT 1; END', { code: 'invalid_name', at: 'run_id' }],
+    ['() (timeout: 0s) AS BEGIN SELECT 1; END', { code: 'invalid_value', at: '0s' }],
+    ['() AS BEGIN SELECT 1; selec 2; END', { code: 'syntax_error', at: 'selec' }],
+    ['() AS BEGIN SELECT 1; CALL both(1, 2 3); END', { code: 'syntax_error', at: '3' }],
+  ];
+  const db = new TestDatabase();
+  beforeAll(() => db.open());
+  afterAll(() => db.remove());
+
+  for (const [head, expected] of cases) {
+    test(head, async () => {
+      // A mistake leaves an open transaction as it is.
+      await db.run('BEGIN');
+      expect(await db.mistake(`UPSERT PROCEDURE wrong${head}`)).toMatchObject(expected);
+      expect(await db.rows("LIST PROCEDURES LIKE 'wrong'")).toEqual([]);
+      await db.run('COMMIT');
+    });
+  }
+
+  test('defaults that only a call can know are accepted', async () => {
+    await db.run(
+      'UPSERT PROCEDURE right(a UUID DEFAULT uuid(), b DOUBLE DEFAULT random(), c INTEGER DEFAULT NULL, d DATE DEFAULT $scheduled_at, e INTEGER DEFAULT (SELECT count(*) FROM later)) AS BEGIN SELECT $a; END',
+    );
+    await db.run('CREATE TABLE later(i INTEGER)', 'CALL right()', "UPSERT SCHEDULE s ( sql: 'SELECT uuid()' )");
+  });
+});
+
+describe('what a definition gives arrives in SQL as what it is', () => {
+  const db = new TestDatabase();
+  beforeAll(() => db.open());
+  afterAll(() => db.remove());
+  const result = async (): Promise<unknown> => JSON.parse(String((await db.rows('RUN SCHEDULE s'))[0]?.['result']));
+
+  test('lists and objects in plain SQL', async () => {
+    await db.run(
+      "UPSERT SCHEDULE s ( sql: 'SELECT typeof($l) AS l, $l[2] AS second, typeof($o) AS o, $o.k AS k', params: { l: [1, 2], o: { k: 1.5, t: 'x' } } )",
+    );
+    expect(await result()).toEqual([{ l: 'INTEGER[]', second: 2, o: 'STRUCT(k DOUBLE, t VARCHAR)', k: 1.5 }]);
+  });
+
+  test('nested values for the parameters of a procedure, MAP included', async () => {
+    await db.run(
+      "UPSERT PROCEDURE p(h MAP(VARCHAR, INTEGER), j JSON, l INTEGER[], s STRUCT(a INTEGER)) AS BEGIN SELECT $h['k'] AS k, $j->'a' AS j, $l[1] AS l, $s.a AS a; END",
+      'UPSERT SCHEDULE s ( call: p, params: { h: { k: 1 }, j: { a: [2] }, l: [3], s: { a: 4 } } )',
+    );
+    expect(await result()).toEqual([{ k: 1, j: [2], l: 3, a: 4 }]);
+  });
+
+  test("env('..') inside of objects is stored by its name and read by the run", async () => {
+    await db.run(
+      "UPSERT SCHEDULE s ( sql: 'SELECT $o.list[1] AS secret', params: { o: { list: [env('SECRET')] } }, config: { url: env('URL') } )",
+    );
+    expect(await result()).toEqual([{ secret: 'hidden' }]);
+    const [stored] = await db.rows('SELECT params, config, definition FROM cron.schedules');
+    expect(stored).toMatchObject({ config: '{"url":{"$env":"URL"}}', params: '{"o":{"list":[{"$env":"SECRET"}]}}' });
+    expect(stored?.['definition']).not.toContain('hidden');
+    await db.run("UPSERT SCHEDULE s ( sql: 'SELECT $o', params: { o: [env('NOBODY')] } )");
+    expect(await db.rows('RUN SCHEDULE s')).toMatchObject([
+      { state: 'failed', reason: expect.stringContaining('variable NOBODY is not set') },
+    ]);
   });
 });
 
@@ -113,6 +221,45 @@ describe('warnings, never silence', () => {
     expect(await warnings(db, "command: ['true']")).toEqual(['this version cannot run a command yet: the definition is kept']);
     await db.run("UPSERT SCHEDULE parent ( sql: 'SELECT 1' )");
     expect(await warnings(db, "after: [parent], sql: 'SELECT 1'")).toEqual([expect.stringContaining("'after'")]);
+  });
+
+  test('keys that have no effect on what is defined', async ({ db }) => {
+    expect(
+      await warnings(
+        db,
+        "sql: 'SELECT 1', resources: { cpu: 50 }, isolation: thread, after_state: any, jitter: 1s, catchup: all, overlap_limit: 3",
+      ),
+    ).toEqual([
+      "'resources' has no effect on SQL, which runs inside of the database",
+      "'isolation' has no effect on SQL",
+      "'after_state' has no effect without 'after'",
+      "'jitter' has no effect without 'sched'",
+      "'catchup' has no effect without 'sched'",
+      "'overlap_limit' has no effect without 'overlap: queue'",
+    ]);
+    expect(
+      await warnings(db, "sql: 'SELECT 1', sched: @daily, catchup: latest, catchup_limit: 3, retry_delays: [1m], retry_delay: 1s"),
+    ).toEqual([
+      "'catchup_limit' has no effect without 'catchup: all'",
+      "'retry_delay' has no effect beside 'retry_delays', which names each delay",
+    ]);
+    expect(
+      await warnings(db, "sql: 'SELECT 1', sched: @daily, catchup: all, catchup_limit: 3, overlap: queue, overlap_limit: 3, jitter: 1s"),
+    ).toEqual([]);
+  });
+
+  test('a long list of cadences says each thing once, and not more than a person reads', async ({ db }) => {
+    const list = Array.from({ length: 200 }, (_, at) => `'${at % 60} 2 ${1 + (at % 20)} * 1'`).join(', ');
+    const [row] = await db.rows(`UPSERT SCHEDULE w ( sql: 'SELECT 1', sched: [${list}] )`);
+    expect(row?.['warnings']).toHaveLength(11);
+    expect(row?.['warnings']).toContain('and 10 more warnings about its cadences');
+    const [same] = await db.rows("UPSERT SCHEDULE w ( sql: 'SELECT 1', sched: ['0 2 * * *', '0 2 * * *'] )");
+    expect(same?.['in_words']).toBe('at 02:00 every day (UTC)');
+  });
+
+  test('a changed case of the name is a change', async ({ db }) => {
+    await db.run("UPSERT SCHEDULE mixed ( sql: 'SELECT 1' )");
+    expect(await db.rows("UPSERT SCHEDULE Mixed ( sql: 'SELECT 1' )")).toMatchObject([{ outcome: 'updated', changed: ['name'] }]);
   });
 
   test('events and notifications that nothing delivers yet', async ({ db }) => {

@@ -2,10 +2,11 @@
 // missing, values that fit: refused here with their place, and not at 2 a.m.
 
 import { Diagnostic, type Span } from '../../core/diagnostic.ts';
-import type { ObjectValue, Value } from '../../parser/ast.ts';
+import type { Name, ObjectValue, Value } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
 import type { ParameterValue } from '../../scheduler/schedule.ts';
-import type { Procedure, Routine } from '../routine.ts';
+import { holdsEnvironment } from '../environment.ts';
+import { type Procedure, type Routine, runParameters } from '../routine.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { bindBody } from './body.ts';
 import { inside, jsonOf } from './fields.ts';
@@ -61,7 +62,7 @@ async function checkTypes(procedure: Procedure, { given, isReference }: GivenArg
     const parameter = procedure.parameters.find((known) => known.name.toLowerCase() === key.text.toLowerCase());
     if (parameter === undefined || value.kind === 'call' || value.kind === 'null' || isReference?.(value) === true) continue;
     const literal = jsonOf(value);
-    if (await catalogue.castable(literal, parameter.type)) continue;
+    if (holdsEnvironment(literal) || (await catalogue.castable(literal, parameter.type))) continue;
     throw new Diagnostic(
       'wrong_type',
       `parameter ${parameter.name} of ${procedure.name} is ${parameter.type}; ${JSON.stringify(literal)} is not`,
@@ -97,6 +98,29 @@ function checkExpression(text: string, value: Value): void {
   inside(value, () =>
     bindBody(`${before}${text}`, { onlyOne: true, parameters: [], toOffset: (index) => Math.max(0, index - before.length) }),
   );
+}
+
+/** The syntax of each `sql('..')`, as it will be evaluated. */
+export async function checkExpressions(object: ObjectValue | undefined, catalogue: Catalogue): Promise<void> {
+  for (const { value } of object?.entries ?? []) {
+    const [argument] = value.kind === 'call' && value.name === 'sql' ? value.arguments : [];
+    if (argument?.kind !== 'string') continue;
+    const refused = await catalogue.expressionError(argument.text);
+    if (refused === undefined) continue;
+    inside(argument, () => {
+      throw refused;
+    });
+  }
+}
+
+/** What every run binds by itself keeps its meaning in SQL. */
+export function refuseRunNames(names: readonly Name[]): void {
+  const name = names.find(({ text }) => runParameters.some((known) => known === text.toLowerCase()));
+  if (name === undefined) return;
+  throw new Diagnostic('invalid_name', `a parameter cannot be called '${name.text}': every run has a value of that name`, {
+    span: name.span,
+    hint: `taken: ${runParameters.join(', ')}`,
+  });
 }
 
 /** The same for a procedure and a pipeline, because a name alone may mean either. */

@@ -6,8 +6,10 @@ import type { Value } from '../../parser/ast.ts';
 import { type Facts, factsOf, type ParameterUse } from '../../parser/facts.ts';
 import { split } from '../../parser/split.ts';
 import { suggest } from '../../parser/suggest.ts';
+import { callOf } from '../calls.ts';
 import { guardBody } from '../guard.ts';
 import { type BodyStatement, runParameters } from '../routine.ts';
+import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { inside } from './fields.ts';
 
 export interface BodyContext {
@@ -35,6 +37,34 @@ export function bindBody(text: string, context: BodyContext): BodyStatement[] {
 /** The same for a text that stands in `value`. */
 export function bindStatements(text: string, value: Value | undefined, context: BodyContext): BodyStatement[] {
   return value === undefined ? bindBody(text, context) : inside(value, () => bindBody(text, context));
+}
+
+/** DuckDB's own parser reads each statement of a text that stands in `value`: what it cannot read would fail in every run. */
+export async function checkSyntax(
+  text: string,
+  place: Value | ((index: number) => number) | undefined,
+  catalogue: Catalogue,
+): Promise<void> {
+  for (const statement of bodyStatements(text)) {
+    const refused = (await syntaxErrorOf(statement.text, catalogue))?.movedBy((index) => statement.start + index);
+    if (refused === undefined) continue;
+    if (typeof place === 'function') throw refused.movedBy(place);
+    if (place === undefined) throw refused;
+    inside(place, () => {
+      throw refused;
+    });
+  }
+}
+
+/** A CALL may name a procedure as no function of DuckDB can be named, so only its arguments are DuckDB's. */
+async function syntaxErrorOf(text: string, catalogue: Catalogue): Promise<Diagnostic | undefined> {
+  const call = callOf(text);
+  if (call === undefined) return catalogue.syntaxError(text);
+  for (const { expression } of call.arguments) {
+    const refused = await catalogue.expressionError(expression.text);
+    if (refused !== undefined) return refused.movedBy((index) => expression.span.start + index);
+  }
+  return undefined;
 }
 
 function check(text: string, context: BodyContext): BodyStatement[] {

@@ -8,6 +8,7 @@ import type { JsonObject, JsonValue } from '../../core/jsonValue.ts';
 import type { Entry, Name, ObjectValue, Value } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
 import { toOffset } from '../../parser/text.ts';
+import { environmentKey, environmentReference } from '../environment.ts';
 
 export class Fields {
   readonly #entries: ReadonlyMap<string, Entry>;
@@ -70,12 +71,22 @@ export class Fields {
     return value === undefined ? undefined : durationOf(value, field);
   }
 
-  /** null for `none`: no limit. */
+  /** null for `none`. */
   durationOrNone(field: string): DurationMs | null | undefined {
     const value = this.get(field);
     if (value === undefined) return undefined;
     if ((value.kind === 'word' || value.kind === 'string') && value.text.toLowerCase() === 'none') return null;
     return durationOf(value, field);
+  }
+
+  /** null for `none`: no limit. */
+  timeout(): DurationMs | null | undefined {
+    const ms = this.durationOrNone('timeout');
+    if (ms !== 0) return ms;
+    throw new Diagnostic('invalid_value', "'timeout' of 0 would end every run before it begins", {
+      span: this.get('timeout')?.span,
+      hint: 'timeout: none sets no limit',
+    });
   }
 
   /** A list, or one item that stands for a list of one. */
@@ -157,6 +168,12 @@ export function jsonOf(value: Value): JsonValue {
     case 'clock':
       return value.text;
     case 'number':
+      if (!Number.isFinite(value.value)) {
+        throw new Diagnostic('out_of_range', `the number ${value.text} is out of range`, {
+          span: value.span,
+          hint: `numbers reach to 1.797e308; as text it stands in quotes: '${value.text}'`,
+        });
+      }
       // More digits than a double holds stay text, so that nothing is rounded.
       return String(value.value) === value.text || !/\d{16}/.test(value.text.replace('.', '')) ? value.value : value.text;
     case 'boolean':
@@ -171,17 +188,30 @@ export function jsonOf(value: Value): JsonValue {
       return value.items.map(jsonOf);
     case 'object':
       return objectOf(value);
-    case 'call':
+    case 'call': {
+      const [argument] = value.arguments;
+      if (value.name === 'env' && value.arguments.length === 1 && argument?.kind === 'string') return environmentReference(argument.text);
       throw new Diagnostic('wrong_type', `${value.name}(..) cannot stand here`, {
         span: value.span,
-        hint: "a call stands directly under a parameter's name: params: { key: env('NAME') }",
+        hint:
+          value.name === 'env'
+            ? "write env('NAME'), with one name in quotes"
+            : "legal here: a value, or env('NAME'); sql('..') stands directly under a parameter's name: params: { key: sql('..') }",
       });
+    }
     default:
       return value satisfies never;
   }
 }
 
 export function objectOf(value: ObjectValue): JsonObject {
+  const reserved = value.entries.find((entry) => entry.key.text === environmentKey);
+  if (reserved !== undefined) {
+    throw new Diagnostic('invalid_name', `a key cannot be called '${environmentKey}'`, {
+      span: reserved.key.span,
+      hint: "write env('NAME') for what the environment holds",
+    });
+  }
   return Object.fromEntries(value.entries.map((entry) => [entry.key.text, jsonOf(entry.value)]));
 }
 

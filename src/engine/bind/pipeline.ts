@@ -7,7 +7,7 @@ import { suggest } from '../../parser/suggest.ts';
 import type { Warning } from '../result.ts';
 import type { Pipeline } from '../routine.ts';
 import { bindActions, checkActions } from './action.ts';
-import { bindParameters } from './arguments.ts';
+import { bindParameters, checkExpressions, refuseRunNames } from './arguments.ts';
 import { Fields, objectOf, textOf, wrongType } from './fields.ts';
 import type { BindContext } from './schedule.ts';
 import { bindStep, type DraftStep, folded, type KnownResult } from './step.ts';
@@ -21,6 +21,8 @@ export async function bindPipeline(name: Name, definition: ObjectValue, context:
   const fields = new Fields(definition);
   const warnings: Warning[] = [];
   const params = bindParameters(fields.object('params'));
+  await checkExpressions(fields.object('params'), context.catalogue);
+  refuseRunNames(fields.object('params')?.entries.map((entry) => entry.key) ?? []);
   const atomic = fields.boolean('atomic') ?? false;
   const drafts = ordered(readSteps(fields));
   const results = readResults(drafts);
@@ -31,7 +33,7 @@ export async function bindPipeline(name: Name, definition: ObjectValue, context:
   const config = fields.object('config');
   const description = fields.text('description');
   const owner = fields.text('owner');
-  const timeoutMs = fields.durationOrNone('timeout');
+  const timeoutMs = fields.timeout();
   const actions = {
     onComplete: bindActions(fields, 'on_complete'),
     onFail: bindActions(fields, 'on_fail'),

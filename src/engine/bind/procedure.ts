@@ -3,10 +3,13 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { DefineProcedureStatement, Entry, ObjectValue, Parameter, Sql, SqlBody } from '../../parser/ast.ts';
+import { parametersOf } from '../../parser/facts.ts';
 import { toOffset } from '../../parser/text.ts';
 import { guardBody } from '../guard.ts';
-import type { Procedure, ProcedureBody, ProcedureParameter } from '../routine.ts';
-import { bindBody } from './body.ts';
+import { type Procedure, type ProcedureBody, type ProcedureParameter, runParameters } from '../routine.ts';
+import type { Catalogue } from '../store/duckdb/catalogue.ts';
+import { refuseRunNames } from './arguments.ts';
+import { bindBody, checkSyntax } from './body.ts';
 import { Fields, textOf } from './fields.ts';
 import type { BindContext } from './schedule.ts';
 
@@ -19,10 +22,14 @@ export interface BoundProcedure {
 export async function bindProcedure(statement: DefineProcedureStatement, context: BindContext): Promise<BoundProcedure> {
   const parameters = await bindProcedureParameters(statement.parameters, context);
   const options = statement.options === undefined ? undefined : new Fields(statement.options);
-  const timeoutMs = options?.durationOrNone('timeout');
+  const timeoutMs = options?.timeout();
   const description = options?.text('description');
   const legacy = statement.legacy === undefined ? { tags: [], schedules: [] } : readLegacy(statement.legacy);
   const body = bindProcedureBody(statement, parameters);
+  if (statement.body.kind === 'sqlBody') {
+    const { body: written } = statement;
+    await checkSyntax(written.text, (index) => toOffset(written, index), context.catalogue);
+  }
   const atomic = options?.boolean('atomic') ?? body.language === 'sql';
   if (atomic && body.language !== 'sql') {
     throw new Diagnostic('invalid_value', `a procedure in ${body.language} cannot be atomic`, {
@@ -46,6 +53,7 @@ export async function bindProcedure(statement: DefineProcedureStatement, context
 }
 
 async function bindProcedureParameters(parameters: readonly Parameter[], context: BindContext): Promise<ProcedureParameter[]> {
+  refuseRunNames(parameters.map((parameter) => parameter.name));
   const seen = new Set<string>();
   const bound: ProcedureParameter[] = [];
   for (const parameter of parameters) {
@@ -61,7 +69,7 @@ async function bindProcedureParameters(parameters: readonly Parameter[], context
       });
     }
     const { default: fallback } = parameter;
-    if (fallback !== undefined) checkDefault(fallback);
+    if (fallback !== undefined) await checkDefault(parameter, fallback, context.catalogue);
     bound.push({
       name: parameter.name.text,
       type: parameter.type.text,
@@ -71,11 +79,24 @@ async function bindProcedureParameters(parameters: readonly Parameter[], context
   return bound;
 }
 
-/** It is evaluated at each call, as SQL that runs by itself. */
-function checkDefault({ text, span }: Sql): void {
+/** It is evaluated at each call, as SQL that runs by itself: of it all is known that can be known without running it. */
+async function checkDefault({ name, type }: Parameter, { text, span }: Sql, catalogue: Catalogue): Promise<void> {
   const before = 'SELECT ';
   const refused = guardBody(before + text);
   if (refused !== undefined) throw refused.movedBy((index) => span.start + Math.max(index - before.length, 0));
+  const unknown = parametersOf(text).find(({ name: used }) => !runParameters.some((known) => known === used.toLowerCase()));
+  if (unknown !== undefined) {
+    throw new Diagnostic('undefined_parameter', `a default cannot use ${text.slice(unknown.span.start, unknown.span.end)}`, {
+      span: { start: span.start + unknown.span.start, end: span.start + unknown.span.end },
+      hint: `it knows what every run has: ${runParameters.map((known) => `$${known}`).join(', ')}`,
+    });
+  }
+  const problem = await catalogue.defaultProblem(text, type.text);
+  if (problem === 'does not fit') {
+    throw new Diagnostic('wrong_type', `the default of ${name.text} is no ${type.text}: ${text}`, { span });
+  }
+  if (problem === undefined) return;
+  throw problem.span === undefined ? problem.at(span) : problem.movedBy((index) => Math.min(span.start + Math.max(index, 0), span.end));
 }
 
 function bindProcedureBody(statement: DefineProcedureStatement, parameters: readonly ProcedureParameter[]): ProcedureBody {

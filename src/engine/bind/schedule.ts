@@ -17,13 +17,15 @@ import {
   warningsFor,
 } from '../../scheduler/cadence/cadence.ts';
 import { type Priority, priorities, type Schedule, type ScheduleTiming, type Target } from '../../scheduler/schedule.ts';
+import { holdsEnvironment } from '../environment.ts';
 import type { Warning } from '../result.ts';
 import type { Routine } from '../routine.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
+import { toParameter } from '../value.ts';
 import { bindActions, checkActions } from './action.ts';
-import { bindParameters, checkArguments, missingRoutine } from './arguments.ts';
-import { bindStatements } from './body.ts';
-import { durationOf, Fields, inside, objectOf, textOf, unknownWord, wrongType } from './fields.ts';
+import { bindParameters, checkArguments, checkExpressions, missingRoutine, refuseRunNames } from './arguments.ts';
+import { bindStatements, checkSyntax } from './body.ts';
+import { durationOf, Fields, inside, jsonOf, objectOf, textOf, unknownWord, wrongType } from './fields.ts';
 
 export interface BindContext {
   readonly now: Instant;
@@ -52,6 +54,12 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
   const target = bindTarget(fields, context);
   const routine = await findRoutine(target, context);
   const params = bindParameters(fields.object('params'));
+  await checkExpressions(fields.object('params'), context.catalogue);
+  if (target.exe === 'sql') {
+    await checkSyntax(String(target.call), fields.get('sql') ?? fields.get('call'), context.catalogue);
+    refuseRunNames(fields.object('params')?.entries.map((entry) => entry.key) ?? []);
+    checkNatural(fields.object('params'));
+  }
   await checkParameters(target, routine, fields, context, warnings);
 
   const after = fields.names('after');
@@ -66,9 +74,8 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
   const timing = await bindTiming(name, fields, context, after.length > 0);
   const full =
     timing === undefined ? undefined : { ...timing.timing, ...(timing.calendar === undefined ? {} : { calendar: timing.calendar }) };
-  if (full !== undefined) {
-    for (const warning of warningsFor(full, context.now)) warnings.push({ message: warning.message, hint: warning.hint });
-  }
+  if (full !== undefined) warnings.push(...fewOf(warningsFor(full, context.now)));
+  warnings.push(...withoutEffect(target, routine, timing !== undefined && timing.timing.cadences.length > 0, fields));
   warnings.push(...notCarriedOutYet(target, routine, after.length > 0, fields));
   const queue = fields.text('queue') ?? 'default';
   await checkQueue(queue, fields, context);
@@ -85,10 +92,13 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     warnings,
   );
   const whenText = fields.text('when');
-  if (whenText !== undefined) bindStatements(whenText, fields.get('when'), { onlyOne: true, parameters: Object.keys(params) });
+  if (whenText !== undefined) {
+    bindStatements(whenText, fields.get('when'), { onlyOne: true, parameters: Object.keys(params) });
+    await checkSyntax(whenText, fields.get('when'), context.catalogue);
+  }
 
   const maxRuns = fields.integer('max_runs', 1);
-  const timeoutMs = fields.durationOrNone('timeout');
+  const timeoutMs = fields.timeout();
   const resources = fields.object('resources');
   const description = fields.text('description');
   const owner = fields.text('owner');
@@ -145,6 +155,59 @@ function notCarriedOutYet(target: Target, routine: Routine | undefined, follows:
   if (follows) warn("start schedules by 'after'");
   if (fields.text('overlap')?.toLowerCase() === 'replace') warn("end a run that 'overlap: replace' wants replaced");
   return warnings;
+}
+
+const mostWarnings = 10;
+
+/** Each once, and no more than a person reads: a list of cadences says the same many times. */
+function fewOf(warnings: readonly { readonly message: string; readonly hint?: string }[]): Warning[] {
+  const seen = new Map(warnings.map(({ message, hint }) => [message, { message, hint }]));
+  const few = [...seen.values()].slice(0, mostWarnings);
+  const left = seen.size - few.length;
+  return left === 0 ? few : [...few, { message: `and ${left} more warning${left === 1 ? '' : 's'} about its cadences` }];
+}
+
+/** Keys that say something about what this schedule does not have. */
+function withoutEffect(target: Target, routine: Routine | undefined, hasClock: boolean, fields: Fields): Warning[] {
+  const warnings: Warning[] = [];
+  const warn = (field: string, why: string, hint?: string): void => {
+    if (fields.has(field)) warnings.push({ message: `'${field}' has no effect ${why}`, hint });
+  };
+  const work = routine?.kind === 'procedure' ? routine.body.language : target.exe === 'handler' ? 'javascript' : target.exe;
+  if (work === 'sql') warn('resources', 'on SQL, which runs inside of the database', 'it limits commands and handlers');
+  if (work === 'sql' || work === 'command') warn('isolation', `on ${work === 'sql' ? 'SQL' : 'a command'}`, 'it is about handlers');
+  const follows = fields.has('after');
+  if (!follows) warn('after_state', "without 'after'");
+  if (!hasClock) {
+    const clockKeys = ['starts', 'ends', 'jitter', 'dst_gap', 'dst_overlap', 'catchup', 'catchup_limit', 'catchup_within'];
+    const why = follows ? "beside 'after': the schedule has no clock of its own" : "without 'sched'";
+    for (const field of follows ? clockKeys : [...clockKeys, 'calendar', 'on_holiday']) warn(field, why);
+  } else if (fields.has('catchup') && fields.text('catchup')?.toLowerCase() !== 'all') {
+    for (const field of ['catchup_limit', 'catchup_within']) warn(field, "without 'catchup: all'");
+  }
+  if (fields.text('overlap')?.toLowerCase() !== 'queue') warn('overlap_limit', "without 'overlap: queue'");
+  if (fields.has('retry_delays')) {
+    for (const field of ['retry_delay', 'retry_backoff', 'retry_max_delay']) warn(field, "beside 'retry_delays', which names each delay");
+  }
+  return warnings;
+}
+
+/** SQL without a procedure has no types to cast to: lists and objects become LIST and STRUCT as they are. */
+function checkNatural(params: ObjectValue | undefined): void {
+  for (const { key, value } of params?.entries ?? []) {
+    if (value.kind !== 'list' && value.kind !== 'object') continue;
+    const literal = jsonOf(value);
+    if (holdsEnvironment(literal)) continue;
+    try {
+      toParameter(literal);
+    } catch (error) {
+      if (!(error instanceof Diagnostic)) throw error;
+      throw new Diagnostic('wrong_type', `parameter ${key.text} has no type in SQL: ${error.message}`, {
+        span: value.span,
+        hint: `${error.hint === undefined ? '' : `${error.hint}; `}or call a procedure, whose parameter has a type`,
+      });
+    }
+  }
 }
 
 /** The schedule's rhythm for people: its cadence in words, or what starts it instead. */
@@ -319,6 +382,12 @@ async function bindTiming(name: Name, fields: Fields, context: BindContext, foll
     });
   }
   const items = fields.has('run_at') ? fields.items('run_at') : fields.items('sched');
+  if (fields.has('sched') && items.length === 0) {
+    throw new Diagnostic('invalid_value', 'the list of cadences is empty', {
+      span: fields.get('sched')?.span,
+      hint: "name at least one, or leave 'sched' out: then it runs by hand",
+    });
+  }
   const starts = bindInstant(fields, 'starts', zone);
   const ends = bindInstant(fields, 'ends', zone);
   if (starts !== undefined && ends !== undefined && ends <= starts) {
@@ -327,7 +396,7 @@ async function bindTiming(name: Name, fields: Fields, context: BindContext, foll
   if (items.length === 0) {
     if (!follows || calendarName === undefined) return undefined;
   }
-  const cadences = items.map((item) => bindCadence(item, fields.has('run_at') ? 'run_at' : 'sched', zone));
+  const cadences = distinct(items.map((item) => bindCadence(item, fields.has('run_at') ? 'run_at' : 'sched', zone)));
   const timing: ScheduleTiming = {
     cadences,
     zone,
@@ -350,6 +419,11 @@ async function bindTiming(name: Name, fields: Fields, context: BindContext, foll
   return { timing, calendar, text: items.map((item) => textOf(item, 'sched')).join(' | ') };
 }
 
+/** Two that say the same fire once. */
+function distinct(cadences: readonly Cadence[]): Cadence[] {
+  return [...new Map(cadences.map((cadence) => [cadence.text, cadence])).values()];
+}
+
 function bindZone(fields: Fields): string | undefined {
   const value = fields.get('timezone');
   return value === undefined ? undefined : inside(value, () => validateZone(textOf(value, 'timezone')));
@@ -363,6 +437,7 @@ function bindCadence(value: Value, field: string, zone: string): Cadence {
       hint: value.kind === 'duration' ? `write every ${text}` : `quote a cron: '${text} * * * *', or write every ${text}m`,
     });
   }
+  if (field === 'run_at' && !isCadence(text, zone)) throw noInstant(field, text, value);
   const cadence = inside(value, () => parseCadence(text, { zone }));
   if (field === 'run_at' && cadence.kind !== 'once') {
     throw new Diagnostic('invalid_cadence', "'run_at' takes one instant", {
@@ -376,12 +451,28 @@ function bindCadence(value: Value, field: string, zone: string): Cadence {
 function bindInstant(fields: Fields, field: string, zone: string): Instant | undefined {
   const value = fields.get(field);
   if (value === undefined) return undefined;
-  const text = textOf(value, field).replace(/^at\s+/i, '');
+  const text = textOf(value, field);
+  if (!isCadence(text, zone)) throw noInstant(field, text, value);
   const cadence = inside(value, () => parseCadence(text, { zone }));
   if (cadence.kind === 'once') return cadence.at;
-  throw new Diagnostic('invalid_value', `'${field}' takes an instant`, {
+  throw noInstant(field, text, value);
+}
+
+/** Whether there is more to say of a text than that it is no instant: it begins like one, or is another cadence. */
+function isCadence(text: string, zone: string): boolean {
+  if (/^\s*(?:at\b|['"]?\d{4}-)/i.test(text)) return true;
+  try {
+    parseCadence(text, { zone });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function noInstant(field: string, text: string, value: Value): Diagnostic {
+  return new Diagnostic('invalid_value', `'${field}' takes an instant, and '${text}' is none`, {
     span: value.span,
-    hint: "such as 2027-09-20T02:00:00Z or '2027-09-20 02:00' in the zone",
+    hint: "write 2027-09-20T02:00:00Z, or '2027-09-20 02:00' in the schedule's zone",
   });
 }
 
@@ -461,6 +552,12 @@ function bindPriority(fields: Fields): Priority {
 function bindRetry(fields: Fields): Schedule['retry'] {
   const short = fields.get('retry');
   const spoken = short === undefined ? undefined : retryPhrase(short);
+  if (fields.has('retry_delays') && fields.items('retry_delays').length === 0) {
+    throw new Diagnostic('invalid_value', 'the list of delays is empty', {
+      span: fields.get('retry_delays')?.span,
+      hint: 'name at least one, as in [1m, 5m, 30m]; max_retries: 0 tries once',
+    });
+  }
   const delays = fields.items('retry_delays').map((item) => durationOf(item, 'retry_delays'));
   const maxRetries = fields.integer('max_retries', 0, 1000) ?? spoken?.times ?? (delays.length > 0 ? delays.length : undefined);
   const delayMs = fields.duration('retry_delay');

@@ -9,8 +9,8 @@ import type { RetryPolicy } from '../../scheduler/schedule.ts';
 import type { Warning } from '../result.ts';
 import type { PipelineStep, StepArgument, StepReaction, StepWork } from '../routine.ts';
 import { actionOf, checkActions, undelivered } from './action.ts';
-import { bindParameter, checkArguments, missingRoutine } from './arguments.ts';
-import { bindStatements } from './body.ts';
+import { bindParameter, checkArguments, checkExpressions, missingRoutine, refuseRunNames } from './arguments.ts';
+import { bindStatements, checkSyntax } from './body.ts';
 import { type Fields, inside, objectOf, textOf, wrongType } from './fields.ts';
 import { type BindContext, retryPhrase } from './schedule.ts';
 
@@ -50,6 +50,7 @@ export async function bindStep(step: DraftStep, scope: StepScope): Promise<Pipel
   const forEach = bindForEach(step, scope);
   const as = bindAs(fields, kind);
   const args = bindArguments(step, scope);
+  await checkExpressions(fields.object('args'), scope.context.catalogue);
   const work = await bindWork(kind, step, scope);
   const onEmpty = bindReaction(fields, 'on_empty', 'continue');
   const onFail = bindReaction(fields, 'on_fail', 'abort');
@@ -60,8 +61,8 @@ export async function bindStep(step: DraftStep, scope: StepScope): Promise<Pipel
       hint: "'on_fail' says what follows a failure",
     });
   }
-  const timeoutMs = fields.durationOrNone('timeout');
-  const condition = bindCondition(fields, scope);
+  const timeoutMs = fields.timeout();
+  const condition = await bindCondition(fields, scope);
   const message = bindMessage(fields, kind);
   const description = fields.text('description');
   const config = fields.object('config');
@@ -241,6 +242,7 @@ async function bindWork(kind: WorkKind, step: DraftStep, scope: StepScope): Prom
     case 'query':
     case 'sql':
     case 'expect':
+      refuseRunNames(fields.object('args')?.entries.map((entry) => entry.key) ?? []);
       return bindSql(kind, step, scope);
     case 'call':
       return bindCall(step, scope);
@@ -258,12 +260,13 @@ async function bindWork(kind: WorkKind, step: DraftStep, scope: StepScope): Prom
   }
 }
 
-function bindSql(kind: 'query' | 'sql' | 'expect', step: DraftStep, scope: StepScope): StepWork {
+async function bindSql(kind: 'query' | 'sql' | 'expect', step: DraftStep, scope: StepScope): Promise<StepWork> {
   const { fields } = step;
   const value = fields.get(kind);
   const text = notEmpty(fields, kind);
   const given = fields.object('args')?.entries.map((entry) => entry.key.text) ?? [];
   const statements = bindStatements(text, value, { parameters: [...scope.params, ...given], onlyOne: kind !== 'sql' });
+  await checkSyntax(text, value, scope.context.catalogue);
   const facts = factsOf(text);
   const [act] = facts.acts;
   if (kind !== 'sql' && act !== undefined && value !== undefined) {
@@ -317,9 +320,11 @@ function notEmpty(fields: Fields, field: string): string {
   throw new Diagnostic('invalid_value', `'${field}' is empty`, { span: fields.get(field)?.span });
 }
 
-function bindCondition(fields: Fields, scope: StepScope): string | undefined {
+async function bindCondition(fields: Fields, scope: StepScope): Promise<string | undefined> {
   const text = fields.text('if');
-  if (text !== undefined) bindStatements(text, fields.get('if'), { onlyOne: true, parameters: scope.params });
+  if (text === undefined) return undefined;
+  bindStatements(text, fields.get('if'), { onlyOne: true, parameters: scope.params });
+  await checkSyntax(text, fields.get('if'), scope.context.catalogue);
   return text;
 }
 

@@ -2,6 +2,7 @@
 // takes its row out of the open set (exactly one row, or it rolls back): that is the fence against doubles and zombies.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
+import { formatDuration } from '../../core/duration.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { JsonValue } from '../../core/jsonValue.ts';
 import { factsOf } from '../../parser/facts.ts';
@@ -10,6 +11,7 @@ import { type Counters, countersAfter, type OpenRun, type Outcome } from '../../
 import type { Schedule } from '../../scheduler/schedule.ts';
 import { bodyStatements } from '../bind/body.ts';
 import { callOf } from '../calls.ts';
+import { type Environment, environmentValue, withEnvironment } from '../environment.ts';
 import { uniqueNames } from '../result.ts';
 import type { Procedure } from '../routine.ts';
 import { Catalogue } from '../store/duckdb/catalogue.ts';
@@ -33,7 +35,7 @@ export interface SqlRun {
   readonly zone: string;
   readonly timeoutMs: number | null;
   readonly resultRows: number;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly environment: Environment;
   /** Roll back at the end, and close nothing. */
   readonly dryRun: boolean;
 }
@@ -179,21 +181,18 @@ async function bindRun(connection: Connection, job: SqlRun): Promise<Bindings> {
     const parameter = over === undefined ? schedule.params[name] : ({ kind: 'literal', value: over } as const);
     const target = procedure?.parameters.find((known) => known.name.toLowerCase() === name.toLowerCase())?.name ?? name;
     switch (parameter?.kind) {
-      case 'literal':
-        bindings.set(target.toLowerCase(), literalValue(parameter.value));
-        expressions.set(target, `$${target}`);
-        break;
-      case 'env': {
-        const value = job.environment[parameter.name];
-        if (value === undefined) {
-          throw new Diagnostic('undefined_parameter', `the environment variable ${parameter.name} is not set`, {
-            hint: `it is wanted for ${name}`,
-          });
-        }
-        bindings.set(target.toLowerCase(), typed(value));
-        expressions.set(target, `$${target}`);
+      case 'literal': {
+        const value = withEnvironment(parameter.value, job.environment, name);
+        const nested = value !== null && typeof value === 'object';
+        // A typed parameter takes a nested value from JSON, which casts to every nested type, MAP included.
+        bindings.set(target.toLowerCase(), procedure !== undefined && nested ? typed(JSON.stringify(value)) : naturalValue(value));
+        expressions.set(target, nested ? `$${target}::JSON` : `$${target}`);
         break;
       }
+      case 'env':
+        bindings.set(target.toLowerCase(), typed(environmentValue(parameter.name, job.environment, name)));
+        expressions.set(target, `$${target}`);
+        break;
       case 'sql': {
         const { columns, rows } = await connection.table(`SELECT (${parameter.text}\n)`);
         bindings.set(target.toLowerCase(), new Typed({ value: rows[0]?.[0] ?? null, type: columns[0]?.type ?? { kind: 'NULL' } }));
@@ -213,10 +212,14 @@ function typed(value: unknown): Typed {
   return new Typed(toParameter(value));
 }
 
-/** Lists and objects travel as JSON text, which casts to any nested type; the rest as what it is. */
-function literalValue(value: JsonValue): Typed {
-  if (value !== null && typeof value === 'object') return new Typed({ value: JSON.stringify(value), type: { kind: 'JSON' } });
-  return typed(value);
+/** A list as LIST, an object as STRUCT; what has no such type (an empty object, a list of unlike items) as JSON. */
+function naturalValue(value: JsonValue): Typed {
+  try {
+    return typed(value);
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error;
+    return new Typed({ value: JSON.stringify(value), type: { kind: 'JSON' } });
+  }
 }
 
 /** Ends the work when time is up or somebody says stop, and not a moment after COMMIT was sent. */
@@ -281,7 +284,7 @@ function failed(
       : new Diagnostic('internal', error instanceof Error ? error.message : String(error), { cause: error });
   const common = { result: null, rowsChanged: null, guarantee, conflicts } as const;
   if (stopped === 'timed_out') {
-    const message = `it ran longer than its timeout of ${job.timeoutMs} ms`;
+    const message = `it ran longer than its timeout of ${formatDuration(job.timeoutMs ?? 0)}`;
     return { ...common, state: 'timed_out', reason: message, error: { code: 'timed_out', message, detail: null } };
   }
   if (stopped === 'cancelled') return { ...common, state: 'cancelled', reason: 'cancelled', error: null };

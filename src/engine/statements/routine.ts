@@ -262,9 +262,9 @@ export async function call(
     });
   }
   const perform = async () => {
-    const bindings = await bindArguments(routine, statement.arguments, parameters, context.connection);
-    const withRun = new Map([...noRun, ...bindings]);
-    return callProcedure(routine, withRun, { connection: context.connection, catalogue: context.catalogue, sql: context.sql, calls: [] });
+    // A default may name what every run has, too.
+    const bindings = await bindArguments(routine, statement.arguments, new Map([...noRun, ...parameters]), context.connection);
+    return callProcedure(routine, bindings, { connection: context.connection, catalogue: context.catalogue, sql: context.sql, calls: [] });
   };
   const result = routine.atomic ? await context.inTransaction(perform) : await perform();
   const rowsChanged = result.rowsChanged.reduce((sum, count) => sum + count, 0);

@@ -76,11 +76,12 @@ async function putDefinition(
   const before = existing === undefined ? undefined : storedDefinition(existing.definition, context);
   const enabled = bound.enabled ?? enabledElse;
   const changed = before === undefined ? [] : changedKeys(before, entries);
+  if (existing !== undefined && existing.name !== name.text) changed.unshift('name');
   if (existing !== undefined && enabled !== existing.enabled) changed.push('enabled');
   const lineage = await lineageOfSchedule(bound.schedule, context);
   const shared = enabled ? await sharedWriters(bound, lineage, context) : [];
   const warnings = [...bound.warnings, ...shared];
-  if (existing !== undefined && changed.length === 0 && existing.name === name.text) {
+  if (existing !== undefined && changed.length === 0) {
     return answer({ tag, columns: definitionColumns, rows: [await definitionRow(existing, 'unchanged', [], warnings, context)], warnings });
   }
   const counts = existing === undefined || changed.some((key) => timingKeys.has(key)) || (enabled && !existing.enabled);

@@ -5,6 +5,7 @@ import { Diagnostic } from '../../../core/diagnostic.ts';
 import { formatDuration } from '../../../core/duration.ts';
 import type { Instant } from '../../../core/instant.ts';
 import type { JsonObject, JsonValue } from '../../../core/jsonValue.ts';
+import { parametersOf } from '../../../parser/facts.ts';
 import type { CalendarDays, Timing } from '../../../scheduler/cadence/cadence.ts';
 import type { NamedDay } from '../../../scheduler/cadence/calendar.ts';
 import type { Schedule } from '../../../scheduler/schedule.ts';
@@ -318,14 +319,60 @@ export class Catalogue {
     }
   }
 
-  /** Whether a literal can become a value of `type`. TRY_CAST, because a failed cast would abort the session's transaction. */
+  /** What DuckDB's parser refuses in a statement, at its place. Tables play no part, and an open transaction stays as it is. */
+  syntaxError(sql: string): Promise<Diagnostic | undefined> {
+    return this.#connection.native.syntaxError(sql);
+  }
+
+  /** The same for an expression: in brackets, as it will be evaluated, and told as if it stood alone. */
+  async expressionError(expression: string): Promise<Diagnostic | undefined> {
+    const inBrackets = await this.syntaxError(`SELECT (${expression}\n)`);
+    if (inBrackets === undefined) return undefined;
+    const alone = await this.syntaxError(`SELECT ${expression}`);
+    const before = alone === undefined ? 'SELECT (' : 'SELECT ';
+    return (alone ?? inBrackets).movedBy((index) => Math.min(Math.max(0, index - before.length), expression.length));
+  }
+
+  /**
+   * Whether a literal can become a value of `type`. TRY, because a failed cast would abort the session's transaction; TRY_CAST
+   * would make NULL of an item that does not fit, where the run's own CAST fails.
+   */
   async castable(value: JsonValue, type: string): Promise<boolean> {
     const scalar = value === null || typeof value !== 'object';
     const source = scalar ? '$value::VARCHAR' : '$value::JSON';
-    const [row] = await this.#connection.all<{ fits: boolean }>(`SELECT TRY_CAST(${source} AS ${type}) IS NOT NULL AS fits`, {
+    const [row] = await this.#connection.all<{ fits: boolean }>(`SELECT TRY(CAST(${source} AS ${type})) IS NOT NULL AS fits`, {
       value: scalar ? String(value) : JSON.stringify(value),
     });
     return row?.fits ?? false;
+  }
+
+  /**
+   * What is wrong with a parameter's default, as far as that can be told without side effects: with its place in `expression`, or
+   * that its value is not of the type. A table that does not exist yet is nobody's mistake: a body may name one too.
+   */
+  async defaultProblem(expression: string, type: string): Promise<Diagnostic | 'does not fit' | undefined> {
+    const tried = (before: string, after: string) => ({ before, sql: `${before}${expression}\n${after}` });
+    const unreadable = await this.expressionError(expression);
+    if (unreadable !== undefined) return unreadable;
+    if (parametersOf(expression).length > 0) return undefined;
+    // TRY, because an error would abort the session's transaction. It refuses subqueries and what differs from call to call, and
+    // those are bound only.
+    const evaluated = tried(`SELECT TRY(CAST((`, `) AS ${type})) IS NULL AND TRY((${expression}\n)) IS NOT NULL AS unfit`);
+    try {
+      const [row] = await this.#connection.all<{ unfit: boolean }>(evaluated.sql);
+      return row?.unfit === true ? 'does not fit' : undefined;
+    } catch (error) {
+      if (!(error instanceof Diagnostic)) throw error;
+      if (!/^TRY can not be used/.test(error.message)) return problemOf(error, evaluated.before);
+    }
+    const bound = tried(`EXPLAIN SELECT CAST((`, `) AS ${type})`);
+    try {
+      await this.#connection.all(bound.sql);
+      return undefined;
+    } catch (error) {
+      if (error instanceof Diagnostic) return problemOf(error, bound.before);
+      throw error;
+    }
   }
 
   // Calendars
@@ -435,6 +482,12 @@ export class Catalogue {
     const rows = await this.#connection.all<{ name: string }>(sql, parameters);
     return rows.map((row) => row.name);
   }
+}
+
+/** Of an error about an expression behind `before`; undefined for what another day may bring. */
+function problemOf(error: Diagnostic, before: string): Diagnostic | undefined {
+  if (error.code === 'fatal' || error.code === 'closed' || error.code === 'cancelled') throw error;
+  return error.code === 'undefined_table' ? undefined : error.movedBy((index) => index - before.length);
 }
 
 function storedSchedule(row: ScheduleRow): StoredSchedule {

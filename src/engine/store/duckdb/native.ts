@@ -668,6 +668,24 @@ export class NativeConnection {
     });
   }
 
+  /**
+   * What DuckDB's parser refuses in a text; undefined if it can be read. Nothing is bound or run, and an open transaction stays
+   * as it is: but for PRAGMA and IMPORT DATABASE, which DuckDB looks up while it reads them, and which are not asked about.
+   */
+  syntaxError(sql: string): Promise<Diagnostic | undefined> {
+    return this.#turn(sql, undefined, async (operation) => {
+      if (looksUpWhileItReads.test(sql)) return undefined;
+      await this.#setAside(operation);
+      try {
+        await this.#answer(operation, () => this.#client.extractStatements(sql));
+        return undefined;
+      } catch (error) {
+        const diagnostic = duckdbDiagnostic(error, sql);
+        return diagnostic.code === 'syntax_error' || diagnostic.code === 'unterminated' ? diagnostic : undefined;
+      }
+    });
+  }
+
   /** Puts rows into a table without SQL, column by column. Only inside a transaction; they are there before this answers. */
   append(table: NativeTable, columns: readonly ArrayLike<DuckDBValue>[]): Promise<void> {
     return this.#turn('', undefined, async (operation) => {
@@ -1109,6 +1127,8 @@ async function appendColumns(
 const answersAtOnce =
   /^\s*(?:insert|update|delete|merge|truncate|create|alter|drop|begin|start|commit|end|rollback|abort|set|reset|comment)\b[^;?$]*;?\s*$/i;
 
+/** Behind comments too. */
+const looksUpWhileItReads = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:PRAGMA|IMPORT)\b/i;
 /** Behind comments too. */
 const looksUpWhileItReads = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:PRAGMA|IMPORT)\b/i;
 /** Words without which a text can neither begin nor end a transaction. */
