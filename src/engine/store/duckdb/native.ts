@@ -1129,8 +1129,6 @@ const answersAtOnce =
 
 /** Behind comments too. */
 const looksUpWhileItReads = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:PRAGMA|IMPORT)\b/i;
-/** Behind comments too. */
-const looksUpWhileItReads = /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:PRAGMA|IMPORT)\b/i;
 /** Words without which a text can neither begin nor end a transaction. */
 const mayEndTransaction = /\b(?:begin|start|commit|end|rollback|abort|import|analy[sz]e)\b/i;
 
