@@ -2,8 +2,9 @@
 // it reads our own words first and passes everything else to DuckDB untouched.
 
 import { Diagnostic } from '../core/diagnostic.ts';
-import type { ListStatement, PassThroughStatement, Statement } from '../parser/ast.ts';
+import type { CallStatement, ListStatement, PassThroughStatement, Statement } from '../parser/ast.ts';
 import { parse } from '../parser/parse.ts';
+import { suggest } from '../parser/suggest.ts';
 import type { Engine } from './engine.ts';
 import { guard } from './guard.ts';
 import { jobStatementOf } from './jobStatement.ts';
@@ -200,7 +201,7 @@ export class Session {
     if (statement.kind === 'call' || statement.kind === 'list' || statement.kind === 'cancelRuns') this.#mustNotBreakOthers(text);
     if (statement.kind === 'call') {
       const stored = this.#engine.hasLedger ? await this.#catalogue.routine(statement.name.text) : undefined;
-      if (stored === undefined) return this.#passThrough(foreign(text), parameters);
+      if (stored === undefined) return this.#callOfDuckDb(statement, text, parameters);
       this.#stop = new AbortController();
       // A body has many statements: an interrupt ends it also between two of them.
       const context = { ...this.#context(), connection: this.#connection.until(this.#stop.signal) };
@@ -211,7 +212,8 @@ export class Session {
     }
     this.#mustHaveLedger(statement);
     this.#mustBeAllowed(statement);
-    if (statement.kind === 'list') return this.#list(statement);
+    if (statement.kind === 'list') return this.#list(statement, parameters);
+    if (Object.keys(parameters ?? {}).length > 0) throw takesNoValues(statement);
     // A RUN passes the gate with its runs, not for as long as they take.
     if (statement.kind === 'runSchedule') return this.#dispatch(statement);
     return this.#admit(() => this.#again(() => this.#dispatch(statement)));
@@ -320,10 +322,23 @@ export class Session {
     return answer({ tag: 'SHOW CREATE', columns, rows: [[kept, `${definition};`]], form: 'text' });
   }
 
-  async #list(statement: ListStatement): Promise<Result> {
+  /** A name that neither of us knows may be a slip in one of ours, which DuckDB cannot know. */
+  async #callOfDuckDb(statement: CallStatement, text: string, parameters: Parameters | undefined): Promise<Result> {
+    try {
+      return await this.#passThrough(foreign(text), parameters);
+    } catch (error) {
+      if (!(error instanceof Diagnostic) || error.code !== 'unknown_function' || !this.#engine.hasLedger) throw error;
+      if (this.transaction === 'aborted') throw error;
+      const near = suggest(statement.name.text, await this.#catalogue.routineNames());
+      if (near === undefined) throw error;
+      throw new Diagnostic(error.code, error.message, { span: statement.name.span, hint: `Did you mean ${near}?`, cause: error });
+    }
+  }
+
+  async #list(statement: ListStatement, parameters: Parameters | undefined): Promise<Result> {
     const query = listQuery(statement, this.#engine.sql.cron);
     try {
-      const cursor = await this.#admit(() => this.#connection.native.query(query.text));
+      const cursor = await this.#admit(() => this.#connection.native.query(query.text, nativeParameters(parameters)));
       return await Result.fromCursor(this.#admitted(cursor, { place: query.place }), { tag: 'LIST', prominent: query.prominent });
     } catch (error) {
       throw error instanceof Diagnostic ? query.place(error) : error;
@@ -393,6 +408,17 @@ export class Session {
 }
 
 const mostTries = 5;
+
+/** Ours take their values where they are written: what comes beside them would be lost without a word. */
+function takesNoValues(statement: Statement): Diagnostic {
+  return new Diagnostic('usage', 'values were given, and this statement takes none', {
+    span: statement.span,
+    hint:
+      statement.kind === 'runSchedule' || statement.kind === 'runPipeline'
+        ? 'its parameters are written: WITH ( name: value )'
+        : 'write them into the statement',
+  });
+}
 
 function isCommit({ firstWords }: PassThroughStatement): boolean {
   return firstWords[0] === 'COMMIT' || firstWords[0] === 'END';

@@ -119,6 +119,11 @@ function misspelled({ sql, before, token, previous }: Place): string | undefined
     const near = suggest(previous, ['ORDER', 'GROUP', 'PARTITION']);
     if (near !== undefined) return `Did you mean ${near} BY?`;
   }
+  const [verb, noun] = before.map((each) => wordOf(sql, each));
+  if (noun !== undefined && /^(?:DESCRIBE|DESC|EXPLAIN)$/.test(verb ?? '')) {
+    const near = suggest(noun, ['SCHEDULE', 'PROCEDURE', 'PIPELINE', 'CALENDAR', 'QUEUE', 'RUN', 'CRON']);
+    if (near !== undefined && near !== noun) return `Did you mean ${verb} ${near}?`;
+  }
   const around = [token, before.at(-1), before.at(-2)];
   for (const [at, each] of around.entries()) {
     const word = wordOf(sql, each);
@@ -154,6 +159,7 @@ function missingWord({ sql, before, token, previous }: Place): string | undefine
   const second = pairs[previous];
   if (second !== undefined) return `Write ${previous} ${second}.`;
   const said = before.map((each) => wordOf(sql, each));
+  if (said[0] === 'CALL' && said.length === 2 && token.kind === 'end') return `A call has brackets: CALL ${text(sql, before[1])}()`;
   if (said[0] === 'UPDATE' && !said.includes('SET')) return 'The new values follow SET: UPDATE name SET column = value.';
   if (
     token.kind === 'end' &&

@@ -20,7 +20,7 @@ import { Ledger } from '../store/duckdb/ledger.ts';
 import { literal } from '../store/duckdb/literal.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
 import { jsonOf, TimestampTz, toParameter } from '../value.ts';
-import { type Bindings, callProcedure, evaluate, runStatements, type StatementsResult } from './statements.ts';
+import { type Bindings, callProcedure, type Expression, evaluate, runStatements, type StatementsResult } from './statements.ts';
 
 export interface SqlRun {
   readonly run: OpenRun;
@@ -174,7 +174,7 @@ async function bindRun(connection: Connection, job: SqlRun): Promise<Bindings> {
     ['last_success_at', instant(job.counters.lastSuccessAt)],
     ['parent_run_id', new Typed({ value: run.parentRunId, type: { kind: 'VARCHAR' } })],
   ]);
-  const expressions = new Map<string, string>();
+  const expressions = new Map<string, Expression>();
   const names = new Set([...Object.keys(schedule.params), ...Object.keys(run.params)]);
   for (const name of names) {
     const over = run.params[name];
@@ -186,17 +186,17 @@ async function bindRun(connection: Connection, job: SqlRun): Promise<Bindings> {
         const nested = value !== null && typeof value === 'object';
         // A typed parameter takes a nested value from JSON, which casts to every nested type, MAP included.
         bindings.set(target.toLowerCase(), procedure !== undefined && nested ? typed(JSON.stringify(value)) : naturalValue(value));
-        expressions.set(target, nested ? `$${target}::JSON` : `$${target}`);
+        expressions.set(target, { text: nested ? `$${target}::JSON` : `$${target}` });
         break;
       }
       case 'env':
         bindings.set(target.toLowerCase(), typed(environmentValue(parameter.name, job.environment, name)));
-        expressions.set(target, `$${target}`);
+        expressions.set(target, { text: `$${target}` });
         break;
       case 'sql': {
         const { columns, rows } = await connection.table(`SELECT (${parameter.text}\n)`);
         bindings.set(target.toLowerCase(), new Typed({ value: rows[0]?.[0] ?? null, type: columns[0]?.type ?? { kind: 'NULL' } }));
-        expressions.set(target, `$${target}`);
+        expressions.set(target, { text: `$${target}` });
         break;
       }
       case undefined:

@@ -2,9 +2,11 @@
 // is prepared after the one before it ran, so that a body may create what it then uses; only the values that a statement names
 // are bound to it, because DuckDB refuses the others.
 
-import { Diagnostic } from '../../core/diagnostic.ts';
+import { Diagnostic, type Span } from '../../core/diagnostic.ts';
+import type { CallArgument, OffsetMap, Sql } from '../../parser/ast.ts';
 import { parametersOf } from '../../parser/facts.ts';
 import { suggest } from '../../parser/suggest.ts';
+import { toOffset } from '../../parser/text.ts';
 import { callOf } from '../calls.ts';
 import { deleteJobRunDetails } from '../jobHistory.ts';
 import { jobStatementOf } from '../jobStatement.ts';
@@ -12,7 +14,7 @@ import type { Column } from '../result.ts';
 import { type BodyStatement, type Procedure, runParameters } from '../routine.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { type Connection, Typed } from '../store/duckdb/connection.ts';
-import type { Sql } from '../store/duckdb/sql.ts';
+import type { Sql as LedgerSql } from '../store/duckdb/sql.ts';
 import type { Value } from '../value.ts';
 
 export interface StatementsResult {
@@ -37,7 +39,7 @@ export const noRun: Bindings = new Map(
 export interface CallScope {
   readonly connection: Connection;
   readonly catalogue: Catalogue;
-  readonly sql: Sql;
+  readonly sql: LedgerSql;
   /** Which procedures are being called, outermost first. */
   readonly calls: readonly string[];
 }
@@ -94,26 +96,40 @@ export async function callProcedure(procedure: Procedure, bindings: Bindings, sc
     });
   }
   if (scope.calls.length >= deepestCall) {
-    throw new Diagnostic(
-      'too_large',
-      `procedures call each other more than ${deepestCall} deep: ${scope.calls.slice(0, 5).join(' -> ')} ..`,
-    );
+    const error = new Diagnostic('too_large', `procedures call each other more than ${deepestCall} deep: ${circle(scope.calls, name)}`, {
+      hint: 'a body has no condition that could end the circle: take one of the calls out',
+    });
+    tooDeep.add(error);
+    throw error;
   }
   return runStatements(`procedure ${name}`, body.text, body.statements, bindings, { ...scope, calls: [...scope.calls, name] });
+}
+
+/** Errors that say themselves where they come from: thirty-two places more would say nothing. */
+const tooDeep = new WeakSet<Diagnostic>();
+
+/** `a -> b -> a`: from a procedure to where it comes back to itself. */
+function circle(calls: readonly string[], last: string): string {
+  const from = calls.lastIndexOf(last);
+  return from < 0 ? `${calls.slice(0, 5).join(' -> ')} ..` : [...calls.slice(from), last].join(' -> ');
+}
+
+/** What stands for a parameter: text to evaluate, and where a person wrote it. */
+export interface Expression {
+  readonly text: string;
+  readonly written?: { readonly span: Span; readonly offsets: OffsetMap };
 }
 
 /** The values of a call's arguments, each of its parameter's type: evaluated by DuckDB, in this transaction. */
 export async function bindArguments(
   procedure: Procedure,
-  given: readonly {
-    readonly name: { readonly text: string; readonly span: { start: number; end: number } } | undefined;
-    readonly expression: { readonly text: string; readonly span: { start: number; end: number } };
-  }[],
+  given: readonly CallArgument[],
   outer: Bindings,
   connection: Connection,
 ): Promise<Bindings> {
   const { parameters } = procedure;
-  const expressions = new Map<string, string>();
+  const expressions = new Map<string, Expression>();
+  let values = 0;
   for (const [index, argument] of given.entries()) {
     const parameter =
       argument.name === undefined
@@ -142,37 +158,93 @@ export async function bindArguments(
         span: argument.name?.span ?? argument.expression.span,
       });
     }
-    expressions.set(parameter.name, argument.expression.text);
+    const numbered = withNumbers(argument.expression, values);
+    values += numbered.count;
+    expressions.set(parameter.name, numbered.expression);
   }
   return evaluate(procedure, expressions, outer, connection);
+}
+
+/** `?` is the next of the session's values: numbered, because each expression is moved into a statement of its own. */
+function withNumbers({ text, span }: Sql, before: number): { readonly expression: Expression; readonly count: number } {
+  const offsets: [number, number][] = [[0, span.start]];
+  let numbered = '';
+  let from = 0;
+  let count = 0;
+  for (const { kind, span: place } of parametersOf(text)) {
+    if (kind !== 'next') continue;
+    count += 1;
+    numbered += `${text.slice(from, place.start)}$${before + count}`;
+    from = place.end;
+    offsets.push([numbered.length, span.start + from]);
+  }
+  return { expression: { text: numbered + text.slice(from), written: { span, offsets } }, count };
 }
 
 /** `expressions` by parameter name; the rest take their defaults. */
 export async function evaluate(
   procedure: Procedure,
-  expressions: ReadonlyMap<string, string>,
+  expressions: ReadonlyMap<string, Expression>,
   outer: Bindings,
   connection: Connection,
 ): Promise<Bindings> {
-  const columns: string[] = [];
+  const bindings = new Map(outer);
+  if (procedure.parameters.length === 0) return bindings;
+  const pieces: Piece[] = [];
+  let sql = 'SELECT ';
   for (const parameter of procedure.parameters) {
-    const expression = expressions.get(parameter.name) ?? parameter.default;
-    if (expression === undefined) {
+    const given = expressions.get(parameter.name);
+    const text = given?.text ?? parameter.default;
+    if (text === undefined) {
       throw new Diagnostic('missing_key', `procedure ${procedure.name} needs the argument ${parameter.name} ${parameter.type}`, {
         hint: `write ${parameter.name} => ..`,
       });
     }
-    columns.push(`CAST((${expression}\n) AS ${parameter.type})`);
+    const start = sql.length + (pieces.length === 0 ? 0 : 2);
+    sql += `${pieces.length === 0 ? '' : ', '}${castStart}${text}\n) AS ${parameter.type})`;
+    pieces.push({ parameter: parameter.name, start, end: sql.length, given, text });
   }
-  const bindings = new Map(outer);
-  if (columns.length === 0) return bindings;
-  const sql = `SELECT ${columns.join(', ')}`;
-  const { columns: typed, rows } = await connection.table(sql, used(sql, outer));
+  const answer = await connection.table(sql, used(sql, outer)).catch((error: unknown) => {
+    throw error instanceof Diagnostic ? atArgument(error, pieces) : error;
+  });
   for (const [index, parameter] of procedure.parameters.entries()) {
-    const type = typed[index]?.type ?? { kind: 'NULL' };
-    bindings.set(parameter.name.toLowerCase(), new Typed({ value: rows[0]?.[index] ?? null, type }));
+    const type = answer.columns[index]?.type ?? { kind: 'NULL' };
+    bindings.set(parameter.name.toLowerCase(), new Typed({ value: answer.rows[0]?.[index] ?? null, type }));
   }
   return bindings;
+}
+
+const castStart = 'CAST((';
+
+/** Where the value of a parameter stands in the SELECT that evaluates them all. */
+interface Piece {
+  readonly parameter: string;
+  readonly start: number;
+  readonly end: number;
+  /** undefined: its default. */
+  readonly given: Expression | undefined;
+  readonly text: string;
+}
+
+/** The mistake where a person made it: in the argument, or in the default of which parameter. */
+function atArgument(error: Diagnostic, pieces: readonly Piece[]): Diagnostic {
+  const { span } = error;
+  const only = pieces.length === 1 ? pieces[0] : undefined;
+  const piece = span === undefined ? only : pieces.find(({ start, end }) => span.start >= start && span.start < end);
+  const about = (place: string): Diagnostic => new Diagnostic(error.code, `${place}: ${error.message}`, { hint: error.hint, cause: error });
+  if (piece === undefined) return span === undefined ? error : about('in the arguments');
+  const { parameter, given, text, start } = piece;
+  if (given === undefined) return about(`in the default of ${parameter}`);
+  if (given.written === undefined) return about(`parameter ${parameter}`);
+  const { written } = given;
+  const inside = (span?.start ?? start) - start - castStart.length;
+  if (span === undefined || inside < 0 || inside > text.length) {
+    // What follows the argument is ours, so that a hint about it would speak of what nobody wrote.
+    const hint = error.code === 'syntax_error' ? 'something is missing at its end' : error.hint;
+    return new Diagnostic(error.code, error.message, { span: written.span, hint, cause: error });
+  }
+  const end = Math.min(inside + span.end - span.start, text.length);
+  return error.at({ start: toOffset(written, inside), end: toOffset(written, end) });
 }
 
 /** Of all bindings those that `text` names: DuckDB refuses values that nothing asks for. */
@@ -187,7 +259,7 @@ export function used(text: string, bindings: Bindings): Record<string, Typed> {
 
 /** The same mistake, with the statement's number and, where it is known, its place in the body. */
 function placed(error: unknown, what: string, text: string, statement: BodyStatement, index: number, count: number): unknown {
-  if (!(error instanceof Diagnostic)) return error;
+  if (!(error instanceof Diagnostic) || tooDeep.has(error)) return error;
   const places = [what];
   if (count > 1) places.push(`statement ${index + 1}`);
   if (error.span !== undefined) {

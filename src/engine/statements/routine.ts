@@ -11,6 +11,7 @@ import type {
   Entry,
   Name,
 } from '../../parser/ast.ts';
+import { parametersOf } from '../../parser/facts.ts';
 import { print } from '../../parser/print.ts';
 import type { ParameterValue } from '../../scheduler/schedule.ts';
 import { textOf } from '../bind/fields.ts';
@@ -261,6 +262,7 @@ export async function call(
       hint: `write RUN PIPELINE ${stored.name};`,
     });
   }
+  mustAskFor(parameters, statement);
   const perform = async () => {
     // A default may name what every run has, too.
     const bindings = await bindArguments(routine, statement.arguments, new Map([...noRun, ...parameters]), context.connection);
@@ -269,4 +271,17 @@ export async function call(
   const result = routine.atomic ? await context.inTransaction(perform) : await perform();
   const rowsChanged = result.rowsChanged.reduce((sum, count) => sum + count, 0);
   return Result.fromRows({ tag: 'CALL', columns: result.columns, rows: result.rows, rowsChanged });
+}
+
+/** A value that no argument names would be lost without a word. */
+function mustAskFor(values: Bindings, { arguments: given, span }: CallStatement): void {
+  const uses = given.flatMap(({ expression }) => parametersOf(expression.text));
+  const numbers = uses.filter(({ kind }) => kind === 'next').map((_, index) => String(index + 1));
+  const asked = new Set([...numbers, ...uses.map(({ name }) => name.toLowerCase())]);
+  const surplus = [...values.keys()].find((name) => !asked.has(name));
+  if (surplus === undefined) return;
+  throw new Diagnostic('usage', `no argument asks for the value ${/^\d+$/.test(surplus) ? `number ${surplus}` : surplus}`, {
+    span,
+    hint: 'arguments name their values: CALL name(?), CALL name($value)',
+  });
 }

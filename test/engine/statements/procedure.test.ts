@@ -225,3 +225,69 @@ describe('a definition of a procedure', () => {
     expect(await db.rows('CALL pragma_version()')).toEqual([{ mine: 42 }]);
   });
 });
+
+describe('CALL', () => {
+  const procedure = 'UPSERT PROCEDURE add(a INTEGER, b INTEGER DEFAULT 10) AS BEGIN SELECT $a + $b AS total; END';
+
+  test('a mistake in an argument is shown where it was written', async ({ db }) => {
+    await db.run(procedure, 'UPSERT PROCEDURE wrong(a INTEGER DEFAULT (SELECT i FROM later)) AS BEGIN SELECT $a; END');
+    const cases: readonly (readonly [text: string, at: string | undefined, code: string])[] = [
+      ["CALL add('x')", "'x'", 'conversion'],
+      ['CALL add(abc)', 'abc', 'undefined_column'],
+      ['CALL add(1, b => length(nosuch(2)))', 'nosuch', 'unknown_function'],
+      ['CALL add(1, (SELECT max(i) FROM nowhere))', 'nowhere', 'undefined_table'],
+      ['CALL add(1 +)', '1 +', 'syntax_error'],
+    ];
+    for (const [text, at, code] of cases) expect({ text, ...(await db.mistake(text)) }).toMatchObject({ text, at, code });
+    expect(await db.mistake('CALL wrong()')).toMatchObject({
+      message: expect.stringMatching(/^in the default of a: Table with name later/),
+    });
+  });
+
+  test('values of the session stand for ? in the order written, and none is lost', async ({ db }) => {
+    await db.run(procedure);
+    expect(await db.rows('CALL add(? * ?, b => ?)', [2, 3, 4])).toEqual([{ total: 10 }]);
+    expect(await db.rows("CALL add(length('?') + $n)", { n: 1 })).toEqual([{ total: 12 }]);
+    await expect(db.rows('CALL add(?, nosuch)', [1])).rejects.toMatchObject({ span: { start: 12, end: 18 } });
+    await expect(db.rows('CALL add(?)', [1, 2])).rejects.toMatchObject({
+      code: 'usage',
+      message: 'no argument asks for the value number 2',
+    });
+    await expect(db.rows('CALL add($n)', { n: 1, m: 2 })).rejects.toMatchObject({ code: 'usage' });
+  });
+
+  test('a name that is nearly one of ours is told so', async ({ db }) => {
+    await db.run(procedure);
+    expect(await db.mistake('CALL ad(1)')).toMatchObject({ code: 'unknown_function', at: 'ad', hint: 'Did you mean add?' });
+    expect(await db.mistake('CALL add')).toMatchObject({ code: 'syntax_error', hint: 'A call has brackets: CALL add()' });
+    expect(await db.mistake("CALL pragma_shw('x')")).toMatchObject({ hint: expect.stringContaining('pragma_show') });
+  });
+
+  test('a circle of calls is told once, and not at each of its turns', async ({ db }) => {
+    await db.run('UPSERT PROCEDURE a() AS BEGIN CALL b(); END', 'UPSERT PROCEDURE b() AS BEGIN CALL a(); END');
+    expect(await db.mistake('CALL a()')).toMatchObject({ message: 'procedures call each other more than 32 deep: a -> b -> a' });
+  });
+});
+
+describe('values beside a statement', () => {
+  test('reach the tail of a LIST', async ({ db }) => {
+    await db.run("UPSERT SCHEDULE one ( sql: 'SELECT 1' )", "UPSERT SCHEDULE two ( sql: 'SELECT 1' )");
+    const names = async (text: string, values: readonly unknown[] | Readonly<Record<string, unknown>>) =>
+      (await db.rows(text, values)).map(({ name }) => name);
+    expect(await names('LIST SCHEDULES WHERE name = $name', { name: 'two' })).toEqual(['two']);
+    expect(await names('LIST SCHEDULES WHERE name > ? ORDER BY name LIMIT ?', ['a', 1])).toEqual(['one']);
+  });
+
+  test('are refused where nothing takes them', async ({ db }) => {
+    await db.run("UPSERT SCHEDULE one ( sql: 'SELECT 1' )");
+    await expect(db.rows('RUN SCHEDULE one', { n: 1 })).rejects.toMatchObject({ code: 'usage', hint: expect.stringContaining('WITH') });
+    await expect(db.rows('DROP SCHEDULE one', [1])).rejects.toMatchObject({ code: 'usage' });
+    expect(await db.rows('DESCRIBE SCHEDULE one', [])).not.toEqual([]);
+  });
+});
+
+test('a noun that is nearly one of ours is told so', async ({ db }) => {
+  for (const text of ['DROP SCHEDUL x', 'CREATE SCHEDUL x ()', 'ALTER SCHEDUL x SET ()', 'DESCRIBE SCHEDUL x']) {
+    expect(await db.mistake(text)).toMatchObject({ hint: `Did you mean ${text.split(' ')[0]} SCHEDULE?` });
+  }
+});
