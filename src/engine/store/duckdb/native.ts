@@ -31,6 +31,7 @@ import type { Clock } from '../../../scheduler/clock.ts';
 import { duckdbDiagnostic } from '../../duckdbError.ts';
 import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, isKeptClosed, keepClosed, resolveDatabasePath } from './file.ts';
 import { HeldLock } from './heldFiles.ts';
+import { interruptAtEnd } from './processEnd.ts';
 
 /**
  * The client's classes, functions and constants. Required, not imported: to learn which names an import may ask for, Node would
@@ -816,9 +817,11 @@ export class NativeConnection {
   async #answer<T>(operation: Operation, call: () => Promise<T>): Promise<T> {
     if (operation.cancelled) throw cancelled();
     operation.interruptible = true;
+    const ended = interruptAtEnd(this.#client);
     try {
       return await call();
     } finally {
+      ended();
       operation.interruptible = false;
     }
   }
@@ -935,7 +938,8 @@ export class NativeConnection {
       if (!cursor.isAwaited) return;
       this.#fetching = { cursor, operation };
       operation.interruptible = true;
-      await this.#read(cursor, operation);
+      const ended = interruptAtEnd(this.#client);
+      await this.#read(cursor, operation).finally(ended);
       this.#fetching = undefined;
       operation.mayHaveRead = cursor.ended;
       if (cursor.ended && this.#open === cursor) this.#open = undefined;
