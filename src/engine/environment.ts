@@ -20,16 +20,25 @@ export function holdsEnvironment(value: JsonValue): boolean {
 
 /** The value with what the environment holds; `wantedBy` is named where a variable is missing. */
 export function withEnvironment(value: JsonValue, environment: Environment, wantedBy: string): JsonValue {
-  if (value === null || typeof value !== 'object') return value;
-  if (Array.isArray(value)) return value.map((item: JsonValue) => withEnvironment(item, environment, wantedBy));
-  const object = value as JsonObject;
-  const name = object[environmentKey];
-  if (typeof name === 'string') return environmentValue(name, environment, wantedBy);
-  return Object.fromEntries(Object.entries(object).map(([key, inner]) => [key, withEnvironment(inner, environment, wantedBy)]));
+  return replaced(value, (name) => environmentValue(name, environment, wantedBy));
+}
+
+/** As people see it: `env('NAME')`. */
+export function withEnvironmentNames(value: JsonValue): JsonValue {
+  return replaced(value, (name) => `env('${name}')`);
 }
 
 export function environmentValue(name: string, environment: Environment, wantedBy: string): string {
   const value = environment[name];
   if (value !== undefined) return value;
   throw new Diagnostic('undefined_parameter', `the environment variable ${name} is not set`, { hint: `it is wanted for ${wantedBy}` });
+}
+
+function replaced(value: JsonValue, read: (name: string) => string): JsonValue {
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map((item: JsonValue) => replaced(item, read));
+  const object = value as JsonObject;
+  const name = object[environmentKey];
+  if (typeof name === 'string') return read(name);
+  return Object.fromEntries(Object.entries(object).map(([key, inner]) => [key, replaced(inner, read)]));
 }

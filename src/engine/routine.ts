@@ -3,6 +3,7 @@
 import { type DurationMs, formatDuration } from '../core/duration.ts';
 import type { JsonObject, JsonValue } from '../core/jsonValue.ts';
 import type { Action, ParameterValue, RetryPolicy } from '../scheduler/schedule.ts';
+import { withEnvironmentNames } from './environment.ts';
 
 export type Routine = Procedure | Pipeline;
 
@@ -112,7 +113,7 @@ export function shownParameters(params: Readonly<Record<string, StepArgument>>):
 function shownArgument(value: StepArgument): JsonValue {
   switch (value.kind) {
     case 'literal':
-      return value.value;
+      return withEnvironmentNames(value.value);
     case 'env':
       return `env('${value.name}')`;
     case 'sql':

@@ -181,7 +181,7 @@ describe('what a definition gives arrives in SQL as what it is', () => {
     );
     expect(await result()).toEqual([{ secret: 'hidden' }]);
     const [stored] = await db.rows('SELECT params, config, definition FROM cron.schedules');
-    expect(stored).toMatchObject({ config: '{"url":{"$env":"URL"}}', params: '{"o":{"list":[{"$env":"SECRET"}]}}' });
+    expect(stored).toMatchObject({ config: '{"url":"env(\'URL\')"}', params: '{"o":{"list":["env(\'SECRET\')"]}}' });
     expect(stored?.['definition']).not.toContain('hidden');
     await db.run("UPSERT SCHEDULE s ( sql: 'SELECT $o', params: { o: [env('NOBODY')] } )");
     expect(await db.rows('RUN SCHEDULE s')).toMatchObject([

@@ -10,6 +10,7 @@ import type { CalendarDays, Timing } from '../../../scheduler/cadence/cadence.ts
 import type { NamedDay } from '../../../scheduler/cadence/calendar.ts';
 import type { Schedule } from '../../../scheduler/schedule.ts';
 import { callsOfRoutine, callsOfSchedule } from '../../calls.ts';
+import { withEnvironmentNames } from '../../environment.ts';
 import type { LineageEntry } from '../../lineage.ts';
 import { callText, type Routine, shownParameters, shownSteps } from '../../routine.ts';
 import { type SettingName, Settings } from '../../settings.ts';
@@ -204,7 +205,7 @@ export class Catalogue {
       exe: schedule.target.exe,
       call: callText(schedule.target.call),
       params: JSON.stringify(columns.params),
-      config: JSON.stringify(schedule.config),
+      config: JSON.stringify(withEnvironmentNames(schedule.config)),
       queue: schedule.queue,
       priority: schedule.priority,
       overlap: schedule.overlap,
