@@ -49,7 +49,7 @@ async function openOne(path: string, options: EngineOptions): Promise<Engine> {
   const clock = options.clock ?? systemClock;
   const database: NativeDatabase = await openNative(path, {
     clock,
-    inspect: (statement) => guardValues(statement, database.path),
+    inspect: (statement) => guardValues(statement, database),
     ...(options.readOnly === undefined ? {} : { readOnly: options.readOnly }),
     ...(options.settings === undefined ? {} : { settings: options.settings }),
   });

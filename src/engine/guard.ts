@@ -14,6 +14,7 @@ import { type Act, type Facts, factsOf, type ObjectAct, type QualifiedName, type
 import { tokenAt } from '../parser/lexer.ts';
 import { parse } from '../parser/parse.ts';
 import { split } from '../parser/split.ts';
+import { decode } from '../parser/text.ts';
 import { type Computed, fileReadsOf, mayCompute, mayReadFiles } from './fileReads.ts';
 import { OpenFiles, samePath } from './openFiles.ts';
 import { fatalSettings, ownSettings, sharedFunctions, sharedPragmas, sharedSettings } from './sharedSettings.ts';
@@ -357,18 +358,62 @@ function openDatabase(path: string, span: Span, writes: boolean): Diagnostic {
  * The same for what is known only when a statement runs: its values are there, and what it computes is computed here first.
  * Every statement passes on its way to DuckDB, also those of bodies; most cost a look at their words.
  */
-export function guardValues(statement: NativeStatement, filePath: string | undefined): Promise<void> | undefined {
+export function guardValues(statement: NativeStatement, database: OpenedDatabase): Promise<void> | undefined {
+  if (mayLeave.test(statement.text)) return refuseLeaving(statement, database);
   if (!mayCompute(statement.text)) return undefined;
   const { computed } = fileReadsOf(statement.text);
-  return computed.length === 0 ? undefined : refuseComputed(statement, computed, new OpenFiles(filePath), filePath);
+  return computed.length === 0 ? undefined : refuseComputed(statement, computed, database);
 }
 
-async function refuseComputed(
-  statement: NativeStatement,
-  computed: readonly Computed[],
-  open: OpenFiles,
-  filePath: string | undefined,
-): Promise<void> {
+export interface OpenedDatabase {
+  readonly path: string;
+  /** The name under which it is attached. */
+  readonly catalogue: string;
+}
+
+const mayLeave = /^(?:[^'"]*\W)?(?:use|search_path|schema)\b/i;
+
+/** USE of another database: `cron.schedules` would be unknown there, or the other file's. Which names are databases DuckDB knows. */
+async function refuseLeaving(statement: NativeStatement, { catalogue }: OpenedDatabase): Promise<void> {
+  const { text } = statement;
+  for (const act of factsOf(text).acts) {
+    const isPath = act.kind === 'setting' && (act.name === 'schema' || act.name === 'search_path');
+    if (act.kind !== 'use' && !isPath) continue;
+    const [first = '', ...others] = await statement.texts(
+      'SELECT list(database_name ORDER BY database_oid ASC NULLS LAST) FROM duckdb_databases() WHERE NOT internal',
+      {},
+    );
+    const foreign = new Set([first, ...others].map((name) => name.toLowerCase()));
+    foreign.delete(catalogue.toLowerCase());
+    const hint = (name: string): string =>
+      `its tables are reached by their full names: ${name}.main.t; a schema of ${catalogue} may be used`;
+    if (act.kind === 'use' || act.verb !== 'reset') {
+      const names = act.kind === 'use' ? [act.target] : act.value === undefined ? [] : pathEntries(act.value);
+      const name = names.find(([database = '']) => foreign.has(database.toLowerCase()))?.[0];
+      if (name !== undefined) throw forbidden(`from ${name}, cron.schedules would not be this file's any more`, act.span, hint(name));
+      // What is computed is not looked at, so it is not taken.
+      const behind = act.kind === 'use' ? undefined : tokenAt(text, tokenAt(text, act.span.end).end);
+      if (behind !== undefined && behind.kind !== 'end' && !';)'.includes(text.slice(behind.start, behind.end)))
+        throw forbidden('a path of schemas is one text', act.span, "SET search_path = 'work,main'");
+    } else if (first.toLowerCase() !== catalogue.toLowerCase()) {
+      // The file has another name than its own, and DuckDB began with a database in memory.
+      throw forbidden(`${act.name} would then be ${first}`, act.span, `USE ${catalogue};`);
+    }
+  }
+}
+
+/** `main, other.main`: the names of each entry. */
+function pathEntries(value: string): QualifiedName[] {
+  const entries: string[][] = [[]];
+  for (let token = tokenAt(value, 0); token.kind !== 'end'; token = tokenAt(value, token.end)) {
+    if (token.kind === 'symbol' && value[token.start] === ',') entries.push([]);
+    else if (token.kind !== 'symbol') entries.at(-1)?.push(decode(value, token).text);
+  }
+  return entries;
+}
+
+async function refuseComputed(statement: NativeStatement, computed: readonly Computed[], database: OpenedDatabase): Promise<void> {
+  const open = new OpenFiles(database.path);
   const writes = /^\W*copy\b[\s\S]*\bto\b/i.test(statement.text);
   for (const each of computed) {
     const { kind, by, span } = each;
@@ -393,9 +438,9 @@ async function refuseComputed(
         if (open.named(text) !== undefined) throw openDatabase(text, span, writes && by === 'copy');
         continue;
       }
-      const refused = guard(text, { admin: true, mainDatabase: '', filePath });
+      const refused = guard(text, { admin: true, mainDatabase: '', filePath: database.path });
       if (refused !== undefined) throw forbidden(`${by}: ${refused.message}`, span, refused.hint ?? '');
-      await guardValues({ ...statement, text, parameters: undefined }, filePath);
+      await guardValues({ ...statement, text, parameters: undefined }, database);
     }
   }
 }
