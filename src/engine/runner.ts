@@ -14,7 +14,7 @@ import { retryAt } from '../scheduler/retry.ts';
 import { type ClosedState, type Counters, countersAfter, isFailure, type OpenRun, type Outcome, type Trigger } from '../scheduler/run.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
 import type { Admission } from './admission.ts';
-import { executeSql } from './executors/sql.ts';
+import { executeSql, type RunValues, readCondition } from './executors/sql.ts';
 import { callText } from './routine.ts';
 import type { Settings } from './settings.ts';
 import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
@@ -226,7 +226,7 @@ export class Runner {
         return this.#close(connection, closed(run, 'cancelled', 'dropped', clock.now(), counters));
       }
       const counted = countsFire(run) ? { ...counters, openedFires: counters.openedFires + 1 } : counters;
-      const refusal = await whenRefusal(stored.schedule, connection);
+      const refusal = await this.#whenRefusal(run, stored.schedule, counted, connection);
       if (refusal?.kind === 'skip' && !options.dryRun) {
         return this.#close(connection, closed(run, 'skipped', refusal.reason, clock.now(), counted));
       }
@@ -248,6 +248,36 @@ export class Runner {
     });
   }
 
+  async #whenRefusal(run: OpenRun, schedule: Schedule, counters: Counters, connection: Connection): Promise<WhenRefusal | undefined> {
+    if (schedule.when === undefined) return undefined;
+    try {
+      const values = await this.#valuesOf(run, schedule, counters, connection);
+      const value = await readCondition(connection, schedule.when, values);
+      return value === true
+        ? undefined
+        : { kind: 'skip', reason: `when: the condition was ${value === undefined ? 'without a row' : String(value)}` };
+    } catch (error) {
+      return {
+        kind: 'error',
+        outcome: failure(error instanceof Diagnostic ? error : new Diagnostic('internal', String(error), { cause: error })),
+      };
+    }
+  }
+
+  async #valuesOf(run: OpenRun, schedule: Schedule, counters: Counters, connection: Connection): Promise<RunValues> {
+    const catalogue = new Catalogue(connection, this.#parts.sql);
+    const timing = await catalogue.timing(schedule);
+    const previousMs = timing === undefined ? Number.NEGATIVE_INFINITY : compile(timing).previousMs(run.scheduledAt);
+    return {
+      run,
+      schedule,
+      counters,
+      previousAt: Number.isFinite(previousMs) ? previousMs : null,
+      zone: timing?.zone ?? (await catalogue.settings()).text('timezone'),
+      environment: this.#parts.environment,
+    };
+  }
+
   async #perform(
     connection: Connection,
     run: OpenRun,
@@ -258,7 +288,7 @@ export class Runner {
     options: RunOptions,
     signal: AbortSignal,
   ): Promise<{ outcome: Outcome; closed: boolean }> {
-    const { clock, sql, environment } = this.#parts;
+    const { clock, sql } = this.#parts;
     const { schedule } = stored;
     const catalogue = new Catalogue(connection, sql);
     const isRoutine = schedule.target.exe === 'procedure' || schedule.target.exe === 'pipeline';
@@ -277,22 +307,14 @@ export class Runner {
         closed: false,
       };
     }
-    const timing = await catalogue.timing(schedule);
     const procedure = routine?.kind === 'procedure' ? routine : undefined;
     const timeoutMs = schedule.timeoutMs !== undefined ? schedule.timeoutMs : (procedure?.timeoutMs ?? null);
-    const previousMs = timing === undefined ? Number.NEGATIVE_INFINITY : compile(timing).previousMs(run.scheduledAt);
-    const previousAt = Number.isFinite(previousMs) ? previousMs : null;
     const job = {
-      run,
-      schedule,
+      ...(await this.#valuesOf(run, schedule, counters, connection)),
       procedure,
-      counters,
       startedAt,
-      previousAt,
-      zone: timing?.zone ?? settings.text('timezone'),
       timeoutMs,
       resultRows: settings.number('result_rows'),
-      environment,
       dryRun: options.dryRun,
     };
     return this.#parts.admission.run('run', () => executeSql(connection, sql, job, clock, signal));
@@ -418,22 +440,6 @@ function countsFire(run: OpenRun): boolean {
 }
 
 type WhenRefusal = { readonly kind: 'skip'; readonly reason: string } | { readonly kind: 'error'; readonly outcome: Outcome };
-
-async function whenRefusal(schedule: Schedule, connection: Connection): Promise<WhenRefusal | undefined> {
-  if (schedule.when === undefined) return undefined;
-  try {
-    const { rows } = await connection.table(schedule.when);
-    const value = rows[0]?.[0];
-    return value === true
-      ? undefined
-      : { kind: 'skip', reason: `when: the condition was ${value === undefined ? 'without a row' : String(value)}` };
-  } catch (error) {
-    return {
-      kind: 'error',
-      outcome: failure(error instanceof Diagnostic ? error : new Diagnostic('internal', String(error), { cause: error })),
-    };
-  }
-}
 
 function failure(diagnostic: Diagnostic): Outcome {
   return {

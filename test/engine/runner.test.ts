@@ -190,6 +190,15 @@ describe('a SQL run', () => {
     expect(await db.rows('LIST RUNS')).toMatchObject([{ state: 'cancelled', final: true }]);
   });
 
+  test('has its values in its condition too, in the zone of its schedule', async ({ db }) => {
+    const define = (least: number) =>
+      `UPSERT SCHEDULE s ( sql: 'SELECT 1', sched: @daily, tz: 'Asia/Tokyo', params: { least: ${least}, of: [1, 2] },
+         when: 'SELECT len($of) >= $least AND $schedule = ''s'' AND current_setting(''TimeZone'') = ''Asia/Tokyo'' AND $scheduled_at IS NOT NULL' )`;
+    await db.run(define(2));
+    expect(await db.rows('RUN SCHEDULE s')).toMatchObject([{ state: 'succeeded' }]);
+    expect(await db.rows('RUN SCHEDULE s WITH ( least: 3 )')).toMatchObject([{ state: 'skipped' }]);
+  });
+
   test('skips when its condition does not hold, and fails when the condition does', async ({ db }) => {
     await db.run("UPSERT SCHEDULE s ( sql: 'SELECT 1', when: 'SELECT count(*) > 0 FROM range(0)' )");
     expect(await db.rows('RUN SCHEDULE s')).toMatchObject([{ state: 'skipped', reason: 'when: the condition was false' }]);

@@ -19,23 +19,27 @@ import { type Connection, Typed } from '../store/duckdb/connection.ts';
 import { Ledger } from '../store/duckdb/ledger.ts';
 import { literal } from '../store/duckdb/literal.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
-import { jsonOf, TimestampTz, toParameter } from '../value.ts';
-import { type Bindings, callProcedure, type Expression, evaluate, runStatements, type StatementsResult } from './statements.ts';
+import { jsonOf, TimestampTz, toParameter, type Value } from '../value.ts';
+import { type Bindings, callProcedure, type Expression, evaluate, runStatements, type StatementsResult, used } from './statements.ts';
 
-export interface SqlRun {
+/** What a run's own values are made of. */
+export interface RunValues {
   readonly run: OpenRun;
   readonly schedule: Schedule;
-  /** undefined for `exe: sql`. */
-  readonly procedure: Procedure | undefined;
   readonly counters: Counters;
-  readonly startedAt: Instant;
   /** The cadence's fire before this one. */
   readonly previousAt: Instant | null;
   /** The schedule's zone: what `current_date` and a date made of `$scheduled_at` mean in the body. */
   readonly zone: string;
+  readonly environment: Environment;
+}
+
+export interface SqlRun extends RunValues {
+  /** undefined for `exe: sql`. */
+  readonly procedure: Procedure | undefined;
+  readonly startedAt: Instant;
   readonly timeoutMs: number | null;
   readonly resultRows: number;
-  readonly environment: Environment;
   /** Roll back at the end, and close nothing. */
   readonly dryRun: boolean;
 }
@@ -160,8 +164,15 @@ async function perform(connection: Connection, sql: Sql, job: SqlRun): Promise<S
   return runStatements(`schedule ${job.schedule.name}`, text, bodyStatements(text), bindings, scope);
 }
 
+/** The first value of a schedule's `when`, which knows what the run will know; undefined where it answers no row. */
+export async function readCondition(connection: Connection, condition: string, values: RunValues): Promise<Value | undefined> {
+  await connection.native.run(`SET TimeZone = ${literal(values.zone)}`, { leaves: 'none' });
+  const bindings = await bindRun(connection, { ...values, procedure: undefined });
+  return (await connection.table(condition, used(condition, bindings))).rows[0]?.[0];
+}
+
 /** The values every run has, then the schedule's parameters, each of its procedure's type. */
-async function bindRun(connection: Connection, job: SqlRun): Promise<Bindings> {
+async function bindRun(connection: Connection, job: RunValues & Pick<SqlRun, 'procedure'>): Promise<Bindings> {
   const { run, schedule, procedure } = job;
   const instant = (at: Instant | null): Typed =>
     new Typed({ value: at === null ? null : TimestampTz.fromEpochMs(at), type: { kind: 'TIMESTAMPTZ' } });
