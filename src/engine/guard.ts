@@ -90,7 +90,7 @@ const verbs = new Set(
 );
 
 const suspicious =
-  /cron|cuckoo|read_|_scan|scan_|parquet_|sniff_|st_read|_logging|_logs|_peg_parser|\b(?:from|join|using)\b(?:[\s(]|\/\*[\s\S]*?\*\/|--.*)*['"$]/i;
+  /cron|cuckoo|read_|_scan|scan_|parquet_|sniff_|st_read|_logging|_logs|enable_profil|_peg_parser|\b(?:from|join|using)\b(?:[\s(]|\/\*[\s\S]*?\*\/|--.*)*['"$]/i;
 
 const jobFunctions = ['schedule', 'unschedule', 'alter_job', 'schedule_in_database'];
 
@@ -201,6 +201,7 @@ function refuseSetting(act: SettingAct, context: GuardContext): Diagnostic | und
       act.span,
       'restrict what may be read and written when the process is started',
     );
+  if (profiling.test(name) && act.verb !== 'reset') return refuseProfiling(act.span);
   const shared =
     sharedSettings.has(name) || (act.verb === 'pragma' && sharedPragmas.has(name)) || (act.scope === 'global' && ownSettings.has(name));
   if (!shared || context.admin) return undefined;
@@ -256,7 +257,18 @@ function refuseObject(act: ObjectAct, text: string, facts: Facts, context: Guard
   return undefined;
 }
 
+const profiling = /^enable_profil(?:e|ing)$/;
+
+function refuseProfiling(span: Span | undefined): Diagnostic {
+  return forbidden(
+    "it would profile Cuckoo's own statements too, in the middle of the answers",
+    span,
+    'EXPLAIN ANALYZE SELECT ..; profiles one statement',
+  );
+}
+
 function refuseFunctions(facts: Facts, context: GuardContext): Diagnostic | undefined {
+  if ([...facts.functions].some((name) => profiling.test(name))) return refuseProfiling(undefined);
   if (context.admin) return undefined;
   const found = [...facts.functions].find((name) => sharedFunctions.has(name));
   if (found === undefined) return undefined;

@@ -252,6 +252,7 @@ const ordinary = [
   "SELECT getvariable('threads')",
   'PRAGMA enable_progress_bar',
   'PRAGMA disable_progress_bar',
+  'PRAGMA disable_profiling',
   "PRAGMA table_info('t')",
   'CALL pragma_version()',
   'BEGIN',
@@ -307,6 +308,17 @@ describe('what a session may do', () => {
       expect(await execute(text, admin)).toBe('refused');
     }
   });
+
+  it.each(['PRAGMA enable_profiling', "SET enable_profiling = 'json'", 'pragma enable_profile', 'CALL enable_profiling()'])(
+    "nobody profiles Cuckoo's own statements: %s",
+    (text) => {
+      expect(guard(text, { ...context, admin: true })).toMatchObject({
+        code: 'forbidden',
+        hint: expect.stringContaining('EXPLAIN ANALYZE'),
+      });
+      expect(guardBody(text)?.code).toBe('forbidden');
+    },
+  );
 
   it('attached files are open databases too, and may be attached again by the statement that says so', async () => {
     await session.run(`ATTACH '${path('second.duckdb')}' AS second`);
