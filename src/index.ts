@@ -119,7 +119,11 @@ class Database implements AsyncDisposable {
    * Opens what is due up to `now` and runs all that is ready: for hosts that keep their own clock. Answers when it has been
    * done. What fell due while nobody called follows each schedule's `catchup`.
    */
-  tick(now: Instant | Date = this.#engine.clock.now()): Promise<TickReport> {
+  async tick(now: Instant | Date = this.#engine.clock.now()): Promise<TickReport> {
+    const at = z.union([z.date(), z.number()]).safeParse(now);
+    if (!at.success) {
+      throw new Diagnostic('usage', 'tick(): now is a Date or milliseconds since 1970', { hint: 'tick() takes the present' });
+    }
     if (this.#engine.readOnly) throw new Diagnostic('read_only', 'the file is open read-only', { hint: 'open it without readOnly' });
     return this.#engine.runner.tick(now instanceof Date ? now.getTime() : now);
   }

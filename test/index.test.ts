@@ -75,6 +75,58 @@ describe('the library', () => {
     expect(await open(undefined as unknown as string).catch((error: unknown) => String(error))).toContain('the path');
   });
 
+  test('what is called wrongly is told so, in the same kind of error as everything', async () => {
+    await db.sql("UPSERT SCHEDULE a ( sql: 'SELECT 1' )");
+    const circle: Record<string, unknown> = {};
+    circle['self'] = circle;
+    // As a program in JavaScript could call it.
+    type Untyped = (...values: unknown[]) => Promise<unknown>;
+    const { sql, tick } = db as unknown as Record<'sql' | 'tick', Untyped>;
+    const jobs = db.jobs as unknown as Record<'status' | 'enable' | 'disable' | 'run' | 'history', Untyped>;
+    const session = await db.session();
+    const calls: (() => Promise<unknown>)[] = [
+      () => sql.call(db, 5),
+      () => sql.call(db, null),
+      () => sql.call(db, 'SELECT 1', 5),
+      () => sql.call(db, 'SELECT 1', null),
+      () => (session.execute as Untyped).call(session, undefined),
+      () => jobs.status(),
+      () => jobs.enable(),
+      () => jobs.disable(7),
+      () => jobs.run(null),
+      () => jobs.run('a', null),
+      () => jobs.run('a', ['x']),
+      () => jobs.run('a', { x: 1n }),
+      () => jobs.run('a', circle),
+      () => jobs.history('a', null),
+      () => jobs.history('a', { limit: -1 }),
+      () => jobs.history('a', { limits: 1 }),
+      () => jobs.history('a', { since: 'yesterday' }),
+      () => tick.call(db, 'x'),
+      () => tick.call(db, null),
+      () => tick.call(db, new Date(Number.NaN)),
+    ];
+    for (const call of calls) {
+      const error = await call().catch((reason: unknown) => reason);
+      expect([String(call), error]).toEqual([String(call), expect.objectContaining({ code: 'usage', hint: expect.stringMatching(/./) })]);
+      expect(error).toBeInstanceOf(Diagnostic);
+    }
+    await session.close();
+  });
+
+  test('takes one statement at a time, and runs none of several', async () => {
+    for (const text of ['CREATE TABLE t (i INTEGER); SELECT 2', 'CALL pragma_version(); CREATE TABLE t (i INTEGER)', 'BEGIN; COMMIT']) {
+      const error = (await db.sql(text).catch((reason: unknown) => reason)) as Diagnostic;
+      expect([error.code, error.hint]).toEqual(['syntax_error', 'give one statement at a time']);
+      expect(text.slice(error.span?.start, error.span?.end)).toBe(text.split('; ')[1]);
+    }
+    expect(await (await db.sql('SHOW TABLES')).toArray()).toEqual([]);
+    // What DuckDB itself makes several of, and a `;` that ends nothing.
+    await db.sql("CREATE TABLE t AS SELECT 'a' AS k, 1 AS v;");
+    expect(await (await db.sql('PIVOT t ON k USING sum(v);')).toArray()).toEqual([[1n]]);
+    expect(await (await db.sql("SELECT ';' -- ; ;\n ; /* ; */")).toArray()).toEqual([[';']]);
+  });
+
   test('answers one kind of error, with its place', async () => {
     const text = "UPSERT SCHEDULE a ( sched: '99 * * * *', sql: 'SELECT 1' )";
     const error = await db.sql(text).catch((reason: unknown) => reason);

@@ -3,7 +3,9 @@
 
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { CallStatement, ListStatement, PassThroughStatement, Statement } from '../parser/ast.ts';
+import { tokenAt } from '../parser/lexer.ts';
 import { parse } from '../parser/parse.ts';
+import { split } from '../parser/split.ts';
 import { suggest } from '../parser/suggest.ts';
 import type { Engine } from './engine.ts';
 import { guard } from './guard.ts';
@@ -108,6 +110,7 @@ export class Session {
 
   async #execute(text: string, parameters: Parameters | undefined): Promise<Result> {
     if (this.#closed) throw new Diagnostic('closed', 'the session is closed');
+    mustBeCalledRight(text, parameters);
     const parsed = parse(text);
     if (parsed.diagnostics !== undefined) throw Diagnostic.all(parsed.diagnostics);
     const { statement } = parsed;
@@ -137,6 +140,7 @@ export class Session {
 
   async #passThrough(statement: PassThroughStatement, parameters: Parameters | undefined, warnings: Warning[] = []): Promise<Result> {
     const { text } = statement;
+    mustBeOne(text);
     this.#mustNotBreakOthers(text);
     const job = statement.mentionsCron && this.#engine.hasLedger ? jobStatementOf(text, this.#engine.sql.database) : undefined;
     if (job !== undefined && this.transaction !== 'aborted') {
@@ -428,6 +432,30 @@ function changedMeanwhile(cause: Diagnostic): Diagnostic {
   return new Diagnostic('conflict', 'another session changed the same definitions at the same moment', {
     hint: 'nothing of this transaction was kept: run it again from BEGIN',
     cause,
+  });
+}
+
+/** Callers without types. */
+function mustBeCalledRight(text: unknown, parameters: unknown): void {
+  const hint = "execute('SELECT $1', [value]) or execute('SELECT $name', { name: value })";
+  if (typeof text !== 'string') throw new Diagnostic('usage', `a statement is a text, not ${shownKind(text)}`, { hint });
+  if (parameters === undefined || (typeof parameters === 'object' && parameters !== null)) return;
+  throw new Diagnostic('usage', `parameters are a list or an object, not ${shownKind(parameters)}`, { hint });
+}
+
+function shownKind(value: unknown): string {
+  return value === null || value === undefined ? String(value) : `a ${typeof value}`;
+}
+
+/** DuckDB would run several and answer the last. */
+function mustBeOne(text: string): void {
+  const end = text.indexOf(';');
+  if (end < 0 || tokenAt(text, end + 1).kind === 'end') return;
+  const [, second] = split(text).statements;
+  if (second === undefined) return;
+  throw new Diagnostic('syntax_error', 'a second statement follows', {
+    span: { start: second.start, end: second.end },
+    hint: 'give one statement at a time',
   });
 }
 
