@@ -288,7 +288,8 @@ function readClock(cursor: Cursor): Value {
   return { kind: 'clock', hour, minute, second, text, span: spanOf(token) };
 }
 
-const instantParts = /^(\d{4})-(\d{1,2})-(\d{1,2})(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?([Zz]|[+-]\d{2}(?::?\d{2})?)?)?$/;
+const instantParts =
+  /^(\d{4})-(\d{1,2})-(\d{1,2})(?:(?:T| +)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)? *(Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?$/i;
 
 export function readInstant(cursor: Cursor): InstantValue {
   const token = cursor.take();
@@ -327,7 +328,7 @@ export function instantOf(text: string, span: Span): InstantValue | undefined {
 }
 
 function zoneMinutes(zone: string): number {
-  if (zone === 'Z' || zone === 'z') return 0;
+  if (/^[ZU]/i.test(zone)) return 0;
   const minutes = Number(zone.slice(1, 3)) * 60 + Number(zone.slice(3).replace(':', ''));
   return zone.startsWith('-') ? -minutes : minutes;
 }

@@ -227,10 +227,11 @@ describe('warnings, never silence', () => {
     expect(
       await warnings(
         db,
-        "sql: 'SELECT 1', resources: { cpu: 50 }, isolation: thread, after_state: any, jitter: 1s, catchup: all, overlap_limit: 3",
+        "sql: 'SELECT 1', resources: { cpu: 50 }, config: { a: 1 }, isolation: thread, after_state: any, jitter: 1s, catchup: all, overlap_limit: 3",
       ),
     ).toEqual([
       "'resources' has no effect on SQL, which runs inside of the database",
+      "'config' has no effect on SQL",
       "'isolation' has no effect on SQL",
       "'after_state' has no effect without 'after'",
       "'jitter' has no effect without 'sched'",
@@ -253,7 +254,8 @@ describe('warnings, never silence', () => {
     const [row] = await db.rows(`UPSERT SCHEDULE w ( sql: 'SELECT 1', sched: [${list}] )`);
     expect(row?.['warnings']).toHaveLength(11);
     expect(row?.['warnings']).toContain('and 10 more warnings about its cadences');
-    const [same] = await db.rows("UPSERT SCHEDULE w ( sql: 'SELECT 1', sched: ['0 2 * * *', '0 2 * * *'] )");
+    expect(row?.['in_words']).toMatch(/^(?:.*; and ){10}50 more$/);
+    const [same] = await db.rows("UPSERT SCHEDULE w ( sql: 'SELECT 1', sched: ['0 2 * * *', '0  2 * * *', '00 02 * * *'] )");
     expect(same?.['in_words']).toBe('at 02:00 every day (UTC)');
   });
 

@@ -191,6 +191,7 @@ describe('holidays_from', () => {
       ['', { code: 'invalid_value' }],
       [`SELECT ''`, { code: 'unterminated' }],
       ['SELECT day FROM', { code: 'syntax_error' }],
+      ['selec day FROM closed', { code: 'syntax_error', at: 'selec' }],
       ["SELECT DATE ''2000-01-01'' + i::INTEGER FROM range(20001) AS r(i)", { code: 'too_large' }],
     ];
     for (const [query, expected] of cases) {

@@ -165,6 +165,7 @@ describe('the arguments', () => {
       ["cron.schedule('@daily', '')", 'command: there is no statement in it'],
       ["cron.schedule('@daily', 'COMMIT')", "command: COMMIT would end the run's own transaction"],
       ["cron.schedule('@daily', 'SELECT $1')", 'command: '],
+      ["cron.schedule('@daily', 'selec 1')", 'command: syntax error at or near "selec"'],
       ["cron.schedule('@daily', 'SELECT ''open')", 'command: '],
       ["cron.schedule('@daily', $$SELECT cron.schedule('@daily', 'SELECT 1')$$)", 'command: a run cannot call cron.schedule'],
       ["cron.schedule_in_database('a', '@daily', 'SELECT 1', 'elsewhere')", 'database "elsewhere" does not exist'],

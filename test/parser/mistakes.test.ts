@@ -596,5 +596,6 @@ describe('what is meant is said beside what is wrong', () => {
   test('a stretch of one day, or between offsets, is nobody’s mistake', () => {
     expect(mistakes("BACKFILL SCHEDULE s FROM '2027-01-01' TO 2027-01-01")).toBe('');
     expect(mistakes("BACKFILL SCHEDULE s FROM '2027-01-01T02:00:00+09:00' TO '2027-01-01T01:00:00Z'")).toBe('');
+    expect(mistakes("SIMULATE SCHEDULES FROM '2027-01-01  02:00:00.123456 UTC' TO '2027-01-01 03:00:00+00'")).toBe('');
   });
 });

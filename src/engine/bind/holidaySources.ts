@@ -34,6 +34,12 @@ export async function readQuery(value: Value, context: SourceContext): Promise<N
   refuseWrites(value, text);
   const [statement] = bindStatements(text, value, { onlyOne: true, parameters: [] });
   if (statement === undefined) return [];
+  const unreadable = await context.connection.native.syntaxError(statement.text);
+  if (unreadable !== undefined) {
+    inside(value, () => {
+      throw unreadable.movedBy((at) => at + statement.start);
+    });
+  }
   // As a subquery nothing but a query is understood, so reading a calendar writes nothing.
   const before = 'SELECT * FROM (\n';
   const answer = await context.connection

@@ -175,6 +175,7 @@ function withoutEffect(target: Target, routine: Routine | undefined, hasClock: b
   };
   const work = routine?.kind === 'procedure' ? routine.body.language : target.exe === 'handler' ? 'javascript' : target.exe;
   if (work === 'sql') warn('resources', 'on SQL, which runs inside of the database', 'it limits commands and handlers');
+  if (work === 'sql') warn('config', 'on SQL', 'it is handed to handlers; params reach SQL as $name');
   if (work === 'sql' || work === 'command') warn('isolation', `on ${work === 'sql' ? 'SQL' : 'a command'}`, 'it is about handlers');
   const follows = fields.has('after');
   if (!follows) warn('after_state', "without 'after'");
@@ -214,13 +215,17 @@ function checkNatural(params: ObjectValue | undefined): void {
 export function inWords(schedule: Schedule, timing: Timing | undefined): string {
   if (timing !== undefined && timing.cadences.length > 0) {
     const calendar = schedule.timing?.calendarName;
-    const words = describe(timing.cadences, timing.zone);
+    const left = timing.cadences.length - mostInWords;
+    const words = `${describe(timing.cadences.slice(0, mostInWords), timing.zone)}${left > 0 ? `; and ${left} more` : ''}`;
     return calendar === undefined || timing.onHoliday === 'run' ? words : `${words}; ${holidayWords[timing.onHoliday]} ${calendar}`;
   }
   if (schedule.after.length === 0) return 'by hand';
   const state = { success: 'succeeded', failure: 'failed', any: 'finished' }[schedule.afterState];
   return `after ${schedule.after.join(' and ')} ${schedule.after.length > 1 ? 'have' : 'has'} ${state}`;
 }
+
+/** A longer list is read in the definition. */
+const mostInWords = 10;
 
 const holidayWords = {
   skip: 'only on business days of',
@@ -421,7 +426,12 @@ async function bindTiming(name: Name, fields: Fields, context: BindContext, foll
 
 /** Two that say the same fire once. */
 function distinct(cadences: readonly Cadence[]): Cadence[] {
-  return [...new Map(cadences.map((cadence) => [cadence.text, cadence])).values()];
+  const meanings = new Map<string, Cadence>();
+  for (const cadence of cadences) {
+    const meaning = JSON.stringify({ ...cadence, text: '' });
+    if (!meanings.has(meaning)) meanings.set(meaning, cadence);
+  }
+  return [...meanings.values()];
 }
 
 function bindZone(fields: Fields): string | undefined {

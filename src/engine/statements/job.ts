@@ -117,10 +117,17 @@ async function create(request: Extract<JobRequest, { kind: 'schedule' }>, contex
       span: nowhere,
     },
     { ...context, nextScheduleId: () => jobId },
-  );
+  ).catch(withoutPlace);
   const job = { id: jobId, schedule: schedule.text, sched: schedule.cadence, jobname: jobName, username: context.actor };
   await context.connection.run(sqlOf(context.sql).putJob, job);
   return result.warnings;
+}
+
+/** The definition is made here: a place in it is nowhere in what somebody wrote. */
+function withoutPlace(error: unknown): never {
+  if (!(error instanceof Diagnostic)) throw error;
+  const about = error.code === 'syntax_error' || error.code === 'unterminated' ? 'command: ' : '';
+  throw new Diagnostic(error.code, `${about}${error.message}`, { hint: error.hint, cause: error });
 }
 
 /** An unnamed job has no name in cron.job, but a schedule has one. */
@@ -142,7 +149,7 @@ async function change({ jobId, schedule, command, active }: JobChange, context: 
   const result = await alterSchedule(
     { kind: 'alter', noun: 'schedule', name: nameOf(name), changes: objectValue(entries), span: nowhere },
     context,
-  );
+  ).catch(withoutPlace);
   if (schedule !== undefined) {
     await context.connection.run(sqlOf(context.sql).changeSchedule, { id: jobId, schedule: schedule.text, sched: schedule.cadence });
   }
