@@ -44,7 +44,7 @@ export function mayReadFiles(text: string): boolean {
 
 const readingWords =
   /read_|_scan|scan_|parquet_|sniff_|st_read|\bquery(?:_table)?\b|json_execute_serialized|json_serialize_plan|\bcopy\b|\binstall\b/i;
-const relationWords = /\b(?:from|join|using|table|summarize|describe|pivot|unpivot)\b/i;
+const relationWords = /\b(?:from|join|using|table|summarize|describe|show|pivot|unpivot)\b/i;
 
 const pathFunctions =
   /^(?:read_(?:blob|text|csv|csv_auto|json|json_auto|json_objects|json_objects_auto|ndjson|ndjson_auto|ndjson_objects|parquet|xlsx|duckdb|avro)|parquet_(?:scan|metadata|schema|file_metadata|kv_metadata|full_metadata|bloom_probe)|sniff_csv|sqlite_scan|arrow_scan|iceberg_scan|delta_scan|st_read|query_table)$/;
@@ -175,9 +175,8 @@ class Scan {
       const kind = queryFunctions[by] ?? (pathFunctions.test(by) ? 'path' : undefined);
       if (kind === undefined) continue;
       for (const [from, to] of this.#argumentsFrom(index + 2)) {
-        if (kind === 'path' && this.#isConstant(from, to)) {
-          if (by === 'query_table') this.#addConstants(from, to, by);
-        } else this.#add(kind, by, from, to);
+        if (kind === 'path' && this.#isConstant(from, to)) this.#addConstants(from, to, by);
+        else this.#add(kind, by, from, to);
       }
     }
   }
