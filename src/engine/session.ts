@@ -11,25 +11,11 @@ import type { Engine } from './engine.ts';
 import { guard } from './guard.ts';
 import { jobStatementOf } from './jobStatement.ts';
 import { Result, type Warning } from './result.ts';
-import { alterCalendar, defineCalendar, describeCalendar, dropCalendars, showCreateCalendar } from './statements/calendar.ts';
-import { answer, type StatementContext, text as textColumn } from './statements/context.ts';
+import type { StatementContext } from './statements/context.ts';
+import { carryOut, standsAlone, writes } from './statements/dispatch.ts';
 import { runJobStatement } from './statements/job.ts';
 import { listQuery } from './statements/list.ts';
-import { alterPipeline, definePipeline, explainPipeline } from './statements/pipeline.ts';
-import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCreateQueue } from './statements/queue.ts';
-import { alterProcedure, call, defineProcedure, describeRoutine, dropRoutines, findRoutine } from './statements/routine.ts';
-import { describeRun, runSchedules } from './statements/run.ts';
-import {
-  alterSchedule,
-  defineSchedule,
-  describeSchedule,
-  dropSchedules,
-  enableSchedules,
-  explainCron,
-  explainSchedule,
-  showCreateSchedule,
-} from './statements/schedule.ts';
-import { backup, resetSetting, setSetting } from './statements/settings.ts';
+import { call } from './statements/routine.ts';
 import { Catalogue } from './store/duckdb/catalogue.ts';
 import { Connection, nativeParameters, type Parameters, Typed } from './store/duckdb/connection.ts';
 import type { NativeConnection, NativeCursor, TransactionState } from './store/duckdb/native.ts';
@@ -219,80 +205,9 @@ export class Session {
     if (statement.kind === 'list') return this.#list(statement, parameters);
     if (Object.keys(parameters ?? {}).length > 0) throw takesNoValues(statement);
     // A RUN passes the gate with its runs, not for as long as they take.
-    if (statement.kind === 'runSchedule') return this.#dispatch(statement);
-    return this.#admit(() => this.#again(() => this.#dispatch(statement)));
-  }
-
-  #dispatch(statement: Exclude<Statement, PassThroughStatement | ListStatement | { kind: 'call' }>): Promise<Result> {
-    const context = this.#context();
-    switch (statement.kind) {
-      case 'define': {
-        const define = { schedule: defineSchedule, pipeline: definePipeline, calendar: defineCalendar, queue: defineQueue };
-        return define[statement.noun](statement, context);
-      }
-      case 'defineProcedure':
-        return defineProcedure(statement, context);
-      case 'alter': {
-        const alter = {
-          schedule: alterSchedule,
-          procedure: alterProcedure,
-          pipeline: alterPipeline,
-          calendar: alterCalendar,
-          queue: alterQueue,
-        };
-        return alter[statement.noun](statement, context);
-      }
-      case 'drop':
-        if (statement.noun === 'schedule') return dropSchedules(statement, context);
-        if (statement.noun === 'calendar') return dropCalendars(statement, context);
-        if (statement.noun === 'queue') return dropQueues(statement, context);
-        return dropRoutines(statement, statement.noun, context);
-      case 'enable':
-        return enableSchedules(statement, context);
-      case 'describe':
-        if (statement.noun === 'schedule') return describeSchedule(statement, context);
-        if (statement.noun === 'calendar') return describeCalendar(statement, context);
-        if (statement.noun === 'queue') return describeQueue(statement, context);
-        return describeRoutine(statement, statement.noun, context);
-      case 'showCreate':
-        return this.#showCreate(statement, context);
-      case 'explainSchedule':
-        return explainSchedule(statement, context);
-      case 'explainCron':
-        return explainCron(statement, context);
-      case 'explainPipeline':
-        return explainPipeline(statement, context);
-      case 'runSchedule':
-        this.#stop = new AbortController();
-        return runSchedules(statement, context, this.#stop.signal);
-      case 'describeRun':
-        return describeRun(statement, context);
-      case 'pauseQueue':
-        return pauseQueue(statement, context);
-      case 'backup':
-        return backup(statement, context);
-      case 'set':
-        return setSetting(statement, context);
-      case 'reset':
-        return resetSetting(statement, context);
-      case 'runPipeline':
-      case 'backfill':
-      case 'simulate':
-      case 'cancelRun':
-      case 'retryRun':
-      case 'tailRun':
-      case 'explainRun':
-      case 'cancelRuns':
-      case 'retryDeadLetter':
-      case 'dropDeadLetter':
-      case 'pauseScheduler':
-        throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {
-          span: statement.span,
-          hint: 'it needs the background scheduler, which comes in a later version',
-        });
-      default:
-        return statement satisfies never;
-    }
+    this.#stop = new AbortController();
+    const work = (): Promise<Result> => carryOut(statement, this.#context(), this.#stop.signal);
+    return statement.kind === 'runSchedule' ? work() : this.#admit(() => this.#again(work));
   }
 
   /** Two sessions that define at the same moment: alone in its transaction, a statement looks again and takes its turn. */
@@ -307,23 +222,6 @@ export class Session {
         if (!lost) throw error;
       }
     }
-  }
-
-  async #showCreate(statement: Extract<Statement, { kind: 'showCreate' }>, context: StatementContext): Promise<Result> {
-    const { noun, name } = statement;
-    const show = {
-      schedule: () => showCreateSchedule(name, context),
-      calendar: () => showCreateCalendar(name, context),
-      queue: () => showCreateQueue(name, context),
-      procedure: async () => (await findRoutine(name, 'procedure', context)).definition,
-      pipeline: async () => (await findRoutine(name, 'pipeline', context)).definition,
-    };
-    const definition = await show[noun]();
-    // The name as it is kept, whatever case was asked for.
-    const shown = context.parse(definition);
-    const kept = shown.kind === 'define' || shown.kind === 'defineProcedure' ? shown.name.text : name.text;
-    const columns = [textColumn('name'), textColumn('definition')];
-    return answer({ tag: 'SHOW CREATE', columns, rows: [[kept, `${definition};`]], form: 'text' });
   }
 
   /** A name that neither of us knows may be a slip in one of ours, which DuckDB cannot know. */
@@ -491,46 +389,4 @@ function bindingsOf(parameters: Parameters | undefined): ReadonlyMap<string, Typ
         ? parameters.map((value, at) => [String(at + 1), value] as const)
         : Object.entries(parameters);
   return new Map(entries.map(([name, value]) => [name.toLowerCase(), value instanceof Typed ? value : new Typed(toParameter(value))]));
-}
-
-function writes(statement: Statement): boolean {
-  switch (statement.kind) {
-    case 'list':
-    case 'describe':
-    case 'showCreate':
-    case 'explainSchedule':
-    case 'explainCron':
-    case 'explainPipeline':
-    case 'explainRun':
-    case 'describeRun':
-    case 'tailRun':
-    case 'simulate':
-    case 'backup':
-    case 'call':
-    case 'passThrough':
-      return false;
-    default:
-      return true;
-  }
-}
-
-/** What cannot be rolled back does not stand in a transaction block. */
-function standsAlone(statement: Statement): boolean {
-  switch (statement.kind) {
-    case 'runSchedule':
-    case 'runPipeline':
-    case 'backfill':
-    case 'retryRun':
-    case 'retryDeadLetter':
-    case 'cancelRun':
-    case 'cancelRuns':
-    case 'pauseQueue':
-    case 'pauseScheduler':
-    case 'backup':
-      return true;
-    case 'enable':
-      return statement.verb === 'pause' || statement.verb === 'resume';
-    default:
-      return false;
-  }
 }
