@@ -565,6 +565,7 @@ describe('what is meant is said beside what is wrong', () => {
   const cases: readonly (readonly [text: string, at: string, message: string, hint: string])[] = [
     ['ALTER SCHEDULE IF EXISTS x SET (enabled: true)', 'IF EXISTS', 'ALTER takes no IF EXISTS', 'only DROP takes it'],
     ['DISABLE SCHEDULE IF EXISTS x', 'IF EXISTS', 'DISABLE takes no IF EXISTS', 'leave IF EXISTS out'],
+    ['PAUSE QUEUE IF EXISTS q', 'IF EXISTS', 'PAUSE takes no IF EXISTS', 'leave IF EXISTS out'],
     ['DROP SCHEDULE a, IF EXISTS b', 'IF', 'expected the name of a schedule', 'IF EXISTS stands first: DROP SCHEDULE IF EXISTS a, b'],
     ['ALTER SCHEDULE a RENAME TO b', 'RENAME', 'expected SET', 'UPSERT SCHEDULE new_name LIKE a (), then DROP SCHEDULE a'],
     ['ALTER QUEUE a RENAME TO b', 'RENAME', 'expected SET', 'SHOW CREATE QUEUE a'],

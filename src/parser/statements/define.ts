@@ -157,6 +157,7 @@ export function readPause(cursor: Cursor, verb: 'pause' | 'resume'): EnableState
     cursor.finish();
     return { kind: 'pauseScheduler', paused, span };
   }
+  refuseIfExists(cursor, verb.toUpperCase());
   const name = cursor.name('the name of a queue');
   const span = cursor.spanFrom(start);
   cursor.finish();
