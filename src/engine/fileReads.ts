@@ -39,11 +39,15 @@ export function mayCompute(text: string): boolean {
 
 /** Whether it could find anything. */
 export function mayReadFiles(text: string): boolean {
-  return mayCompute(text) || (relationWords.test(text) && /['"$]|\.\s*(?:csv|tsv|parquet|json|jsonl|ndjson|gz|zst|xlsx)\b/i.test(text));
+  return mayCompute(text) || (fileNames.test(text) && relationWords.test(text));
 }
 
 const readingWords =
   /read_|_scan|scan_|parquet_|sniff_|st_read|\bquery(?:_table)?\b|json_execute_serialized|json_serialize_plan|\bcopy\b|\binstall\b/i;
+
+/** In the place of a table DuckDB takes for a file what ends like one (`E'\x2ecsv'` might). */
+const fileNames =
+  /\.\s*["']?(?:csv|tsv|txt|parquet|json|jsonl|ndjson|geojson|xlsx|avro|arrows?|feather|ipc|shp|gpkg|fgb|vortex|duckdb|db|ddb|sqlite3?|gz|zst)\b|\be'/i;
 const relationWords = /\b(?:from|join|using|table|summarize|describe|show|pivot|unpivot)\b/i;
 
 const pathFunctions =

@@ -540,11 +540,11 @@ function propagateNulls(input: DuckDBDataChunk, output: DuckDBVector): void {
 /** How often an interrupt is repeated: one that arrives before DuckDB has begun the statement is forgotten by it. */
 const interruptEveryMs = 10;
 
-/** How long a lock that was seen is believed in after statements that open no files. */
+/** How long a lock that was seen is believed in, after statements that open no files themselves. */
 const lookEveryMs = 20;
 
-/** Through whatever view or macro. */
-const mayOpenFiles = /\b(?:from|join|table|copy|install|execute|call|summarize|describe|pivot|unpivot|query)\b/i;
+/** Statements that open files themselves. Through a view any may; then the lock is missed a moment later. */
+const mayOpenFiles = /read_|_scan|scan_|parquet_|sniff_|st_read|\bcopy\b|\binstall\b|\bquery\b|\.(?:csv|tsv|parquet|json|duckdb|db)\b/i;
 
 /** As many rows as a chunk of DuckDB holds. */
 const chunkRows = 2048;
@@ -941,7 +941,7 @@ export class NativeConnection {
       const ended = interruptAtEnd(this.#client);
       await this.#read(cursor, operation).finally(ended);
       this.#fetching = undefined;
-      operation.mayHaveRead = cursor.ended;
+      operation.mayHaveRead = cursor.ended && mayOpenFiles.test(cursor.sql);
       if (cursor.ended && this.#open === cursor) this.#open = undefined;
     });
   }
