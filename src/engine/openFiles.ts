@@ -1,9 +1,9 @@
 // Which open database a path means, whatever it is called there: by a link, a second name, a pattern, or with its write-ahead
 // log. Only names and inodes are looked at: who opened the file to look, and closed it, would drop DuckDB's lock on it.
 
-import { realpathSync, type Stats, statSync } from 'node:fs';
+import { readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { basename, dirname, isAbsolute, resolve, sep } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { heldFiles } from './store/duckdb/heldFiles.ts';
 
 /** Asked of the system when first needed, and for one statement only: any session may attach another. */
@@ -48,7 +48,7 @@ function openFile(path: string, open: OpenFiles): string | undefined {
   const found = stat(given);
   if (found === undefined && !looksLikeFile.test(given)) return undefined;
   const files = open.all.flatMap((file) => [file, `${file}.wal`]);
-  if (/[*?[]/.test(given)) return files.find((file) => globMatches(resolve(given), resolve(file)));
+  if (/[*?[]/.test(given)) return files.find((file) => globMatches(resolve(given), resolve(file))) ?? linkedIn(resolve(given), files);
   if (found === undefined) {
     // A relative path that leads nowhere from here may be found through file_search_path.
     return files.find((file) => resolve(file) === resolve(given) || (!isAbsolute(given) && basename(file) === basename(given)));
@@ -80,6 +80,28 @@ function stat(path: string): Stats | undefined {
     return statSync(path);
   } catch {
     return undefined;
+  }
+}
+
+/** The open file that another name in the pattern's folder leads to; patterns over folders are taken by name only. */
+function linkedIn(pattern: string, files: readonly string[]): string | undefined {
+  const folder = dirname(pattern);
+  if (/[*?[]/.test(folder)) return undefined;
+  const name = globExpression(basename(pattern));
+  const held = files.map((file) => ({ file, stats: stat(file) }));
+  for (const entry of namesIn(folder)) {
+    const found = name.test(entry) ? stat(join(folder, entry)) : undefined;
+    const same = held.find(({ stats }) => found !== undefined && stats?.ino === found.ino && stats.dev === found.dev);
+    if (same !== undefined) return same.file;
+  }
+  return undefined;
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
 }
 

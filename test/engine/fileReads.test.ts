@@ -40,6 +40,8 @@ describe('the open file is not read, whatever its path is made of', () => {
     ['a list as parameter', 'SELECT size FROM read_text($f)', { f: [`${folder}/plain.csv`, `${folder}/hard.csv`] }],
     ['a list comprehension', `SELECT size FROM read_blob(['${folder}/' || x for x in ['my.duckdb']])`],
     ['a pattern', `SELECT size FROM read_blob('${folder}/m' || '*')`],
+    ['a pattern that a link matches', `FROM read_csv('${folder}/h*.csv')`],
+    ['a pattern for a table', `FROM '${folder}/*.json'`],
     ['a name cut off by NUL', `SELECT size FROM read_blob('${folder}/my.duckdb' || chr(0) || '.csv')`],
     ['a hard link', "FROM read_csv($1 || '/hard.csv')", [folder]],
     ['a symbolic link', "FROM read_json(getvariable('dir') || '/soft.json')"],
