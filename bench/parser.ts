@@ -5,8 +5,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { openEngine } from '../src/engine/engine.ts';
-import { parse } from '../src/parser/parse.ts';
+import type { openEngine } from '../src/engine/engine.ts';
+import type { parse } from '../src/parser/parse.ts';
+import { setup as build } from '../test/support/build.ts';
+
+/** What ships is measured: the build, not the sources through a loader. */
+async function built(): Promise<{ openEngine: typeof openEngine; parse: typeof parse }> {
+  build();
+  const load = (path: string) => import(new URL(`../dist/${path}`, import.meta.url).href);
+  return { ...(await load('engine/engine.js')), ...(await load('parser/parse.js')) };
+}
 
 const budgetUs = 50;
 
@@ -17,6 +25,7 @@ const statements = {
 };
 
 export async function run(args: readonly string[]): Promise<void> {
+  const { openEngine: open, parse: read } = await built();
   const rounds = Number(args[0] ?? 3000);
   const folder = mkdtempSync(join(tmpdir(), 'cuckoo-bench-'));
   try {
@@ -24,7 +33,7 @@ export async function run(args: readonly string[]): Promise<void> {
     const bare = await DuckDBInstance.create(join(folder, 'bare.duckdb'));
     const connection = await bare.connect();
     await connection.run(create);
-    const engine = await openEngine(join(folder, 'ours.duckdb'));
+    const engine = await open(join(folder, 'ours.duckdb'));
     const session = await engine.session({ actor: 'bench', admin: true });
     await session.execute(create);
     console.log(`${rounds} rounds, median us                 parse   DuckDB   Cuckoo    added`);
@@ -49,7 +58,7 @@ export async function run(args: readonly string[]): Promise<void> {
       ];
       for (let round = 0; round < rounds; round++) {
         const began = performance.now();
-        parse(text);
+        read(text);
         parsed.push(performance.now() - began);
         // Who goes first finds other caches than who goes second.
         for (const side of round % 2 === 0 ? sides : [...sides].reverse()) await side();
@@ -62,7 +71,7 @@ export async function run(args: readonly string[]): Promise<void> {
     }
     const large = `INSERT INTO orders VALUES ${Array.from({ length: 16_000 }, (_, row) => `('customer ${row}', ${row}.50, DATE '2026-01-02', 'paid')`).join(', ')}`;
     const began = performance.now();
-    parse(large);
+    read(large);
     console.log(`parsing one statement of ${(large.length / 1e6).toFixed(2)} MB: ${(performance.now() - began).toFixed(1)} ms`);
     await session.close();
     await engine.close();
