@@ -3,6 +3,7 @@
 // are interrupted here and now.
 
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 interface Interruptible {
   interrupt(): void;
@@ -33,6 +34,23 @@ function endStatements(): void {
   }
   // A thread of DuckDB that has called a function of ours (cron_next, the live columns) waits for its answer, which this thread
   // cannot give any more, and the process for it: for ever. It is ended from outside; DuckDB bears that.
-  if (process.platform === 'win32') return;
-  spawn('/bin/sh', ['-c', `sleep ${longestWaitSeconds}; kill -KILL ${process.pid}`], { detached: true, stdio: 'ignore' }).unref();
+  const script = killScript();
+  if (script !== undefined) spawn('/bin/sh', ['-c', script], { detached: true, stdio: 'ignore' }).unref();
+}
+
+/** Ends this very process, if it is still there: its number may belong to another by then, which began at another time. */
+function killScript(): string | undefined {
+  // Elsewhere a process does not tell when it began without a program of its own; there DuckDB is waited for.
+  if (process.platform !== 'linux') return undefined;
+  const began = beginning(readFileSync('/proc/self/stat', 'utf8'));
+  if (began === undefined) return undefined;
+  return `sleep ${longestWaitSeconds}
+stat=$(cat /proc/${process.pid}/stat 2>/dev/null) || exit 0
+set -- \${stat##*) }
+[ "\${20}" = "${began}" ] && kill -KILL ${process.pid}`;
+}
+
+/** The 22nd field; the second one, a name in brackets, may hold blanks. */
+function beginning(stat: string): string | undefined {
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }
