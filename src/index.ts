@@ -16,7 +16,7 @@ import type { Session } from './engine/session.ts';
 export { Diagnostic, type Span } from './core/diagnostic.ts';
 export type { Job, JobRun, Jobs } from './engine/jobs.ts';
 export type { Column, Result, Row, Warning } from './engine/result.ts';
-export type { FinishedRun, TickReport } from './engine/runner.ts';
+export type { TickReport } from './engine/runner.ts';
 export type { Session } from './engine/session.ts';
 export {
   Bit,
@@ -34,6 +34,7 @@ export {
   type Value,
   VariantValue,
 } from './engine/value.ts';
+export type { FinishedRun } from './scheduler/run.ts';
 export type { Instant, JsonValue };
 
 export interface OpenOptions {

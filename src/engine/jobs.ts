@@ -3,8 +3,8 @@
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
+import type { FinishedRun } from '../scheduler/run.ts';
 import type { Engine } from './engine.ts';
-import type { FinishedRun } from './runner.ts';
 import type { Session } from './session.ts';
 import { identifier } from './store/duckdb/literal.ts';
 import { TimestampTz, type Value } from './value.ts';

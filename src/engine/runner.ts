@@ -11,7 +11,17 @@ import { compile, type Timing } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import { type Decision, plan } from '../scheduler/plan.ts';
 import { retryAt } from '../scheduler/retry.ts';
-import { type ClosedState, type Counters, countersAfter, isFailure, type OpenRun, type Outcome, type Trigger } from '../scheduler/run.ts';
+import {
+  type ClosedState,
+  type Closing,
+  type Counters,
+  countersAfter,
+  type FinishedRun,
+  isFailure,
+  type OpenRun,
+  type Outcome,
+  type Trigger,
+} from '../scheduler/run.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
 import type { Admission } from './admission.ts';
 import { executeSql, type RunValues, readCondition } from './executors/sql.ts';
@@ -19,7 +29,7 @@ import { callText } from './routine.ts';
 import type { Settings } from './settings.ts';
 import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
-import { type Closing, type InFlight, Ledger } from './store/duckdb/ledger.ts';
+import { type InFlight, Ledger } from './store/duckdb/ledger.ts';
 import type { NativeDatabase } from './store/duckdb/native.ts';
 import type { Sql } from './store/duckdb/sql.ts';
 import { Turnstile } from './turnstile.ts';
@@ -30,18 +40,6 @@ export interface RunnerParts {
   readonly clock: Clock;
   readonly admission: Admission;
   readonly environment: Readonly<Record<string, string | undefined>>;
-}
-
-export interface FinishedRun {
-  readonly runId: string;
-  readonly schedule: string;
-  readonly scheduledAt: Instant;
-  readonly state: ClosedState;
-  readonly reason: string | null;
-  readonly result: JsonValue;
-  readonly rowsChanged: number | null;
-  /** NULL where nothing was begun. */
-  readonly durationMs: number | null;
 }
 
 export interface TickReport {
@@ -185,17 +183,17 @@ export class Runner {
       const ready = await this.#withLedger((connection) => new Ledger(connection, this.#parts.sql).ready(now));
       for (const run of ready) {
         if (atWork.size >= most) break;
-        if (tried.has(run.runId) || busy.has(run.scheduleId)) continue;
+        if (tried.has(run.runId) || busy.has(run.scheduleId ?? -1)) continue;
         tried.add(run.runId);
         const stored = await this.#withLedger((connection) => new Catalogue(connection, this.#parts.sql).schedule(run.schedule));
         const alone = stored?.schedule.overlap !== 'allow';
-        if (alone) busy.add(run.scheduleId);
+        if (alone) busy.add(run.scheduleId ?? -1);
         const work = this.#execute(run, stored, { params: run.params, dryRun: false, signal: new AbortController().signal })
           .then((done) => {
             finished.push(done);
           })
           .finally(() => {
-            busy.delete(run.scheduleId);
+            busy.delete(run.scheduleId ?? -1);
             atWork.delete(work);
           });
         atWork.add(work);
@@ -221,7 +219,7 @@ export class Runner {
       const { clock, sql } = this.#parts;
       const ledger = new Ledger(connection, sql);
       const catalogue = new Catalogue(connection, sql);
-      const counters = await ledger.counters(run.scheduleId);
+      const counters = await ledger.counters(run.scheduleId ?? -1);
       if (stored === undefined || stored.scheduleId !== run.scheduleId) {
         return this.#close(connection, closed(run, 'cancelled', 'dropped', clock.now(), counters));
       }
@@ -348,6 +346,7 @@ export class Runner {
       final: again === undefined,
       outcome,
       counters: after,
+      waitedFor: null,
     };
     const ledger = new Ledger(connection, sql);
     const next: OpenRun | undefined =
@@ -401,6 +400,9 @@ export class Runner {
       rootRunId: id,
       parentRunId: null,
       retryOf: null,
+      group: null,
+      fire: null,
+      alone: false,
     };
   }
 
@@ -454,7 +456,7 @@ function failure(diagnostic: Diagnostic): Outcome {
 }
 
 function closed(run: OpenRun, state: ClosedState, reason: string, at: Instant, counters: Counters): Closing {
-  return { run, startedAt: null, finishedAt: at, state, reason, final: true, outcome: null, counters };
+  return { run, startedAt: null, finishedAt: at, state, reason, final: true, outcome: null, counters, waitedFor: null };
 }
 
 function finishedRun(
@@ -467,9 +469,12 @@ function finishedRun(
   return {
     runId: run.runId,
     schedule: run.schedule,
+    trigger: run.trigger,
     scheduledAt: run.scheduledAt,
+    attempt: run.attempt,
     state,
     reason,
+    final: true,
     result: outcome?.result ?? null,
     rowsChanged: outcome?.rowsChanged ?? null,
     durationMs,

@@ -16,7 +16,8 @@ export type Trigger = 'cron' | 'interval' | 'once' | 'manual' | 'after' | 'event
 
 export interface OpenRun {
   readonly runId: string;
-  readonly scheduleId: number;
+  /** null: work that belongs to no schedule's history, such as an action. */
+  readonly scheduleId: number | null;
   readonly schedule: string;
   readonly exe: string;
   readonly call: string;
@@ -35,11 +36,24 @@ export interface OpenRun {
   readonly rootRunId: string;
   readonly parentRunId: string | null;
   readonly retryOf: string | null;
+  /** Of one group at most `limit` run at once; null runs beside everything. */
+  readonly group: RunGroup | null;
+  /** Which fire of its schedule it is, counted for `max_runs`; null where it does not count. */
+  readonly fire: number | null;
+  /** Its followers stay. */
+  readonly alone: boolean;
+}
+
+/** `schedule:<id>` with limit 1 where a schedule does not allow overlap; `backfill:<id>` with its PARALLEL n. */
+export interface RunGroup {
+  readonly key: string;
+  readonly limit: number;
 }
 
 /** What executors answer: they return, they do not throw past this line. */
 export interface Outcome {
-  readonly state: Exclude<ClosedState, 'skipped' | 'interrupted'>;
+  /** skipped: `when` refused it; interrupted: the scheduler is leaving, and effects outside may have happened. */
+  readonly state: ClosedState;
   readonly reason: string | null;
   readonly result: JsonValue;
   readonly rowsChanged: number | null;
@@ -52,6 +66,40 @@ export interface RunError {
   readonly code: string;
   readonly message: string;
   readonly detail: JsonValue;
+}
+
+/** A run's end, as history keeps it. */
+export interface Closing {
+  readonly run: OpenRun;
+  readonly startedAt: Instant | null;
+  readonly finishedAt: Instant;
+  readonly state: ClosedState;
+  readonly reason: string | null;
+  /** No retry follows. */
+  readonly final: boolean;
+  readonly outcome: Omit<Outcome, 'state' | 'reason'> | null;
+  /** What its schedule has come to with it. */
+  readonly counters: Counters;
+  /** Why it did not start at once, in words: `workers: 4 of 4 busy`. */
+  readonly waitedFor: string | null;
+  /** A stretch of refused fires is one row. */
+  readonly stretch?: { readonly fires: number | null; readonly firstScheduledAt: Instant };
+}
+
+/** What others hear of a run that has ended, an attempt that will be retried included. */
+export interface FinishedRun {
+  readonly runId: string;
+  readonly schedule: string;
+  readonly trigger: Trigger;
+  readonly scheduledAt: Instant;
+  readonly attempt: number;
+  readonly state: ClosedState;
+  readonly reason: string | null;
+  readonly final: boolean;
+  readonly result: JsonValue;
+  readonly rowsChanged: number | null;
+  /** NULL where nothing was begun. */
+  readonly durationMs: number | null;
 }
 
 /** What a schedule has come to, as its newest closed run knew it. */

@@ -1,6 +1,7 @@
 // A schedule as the scheduler sees it: plain data, bound once at definition and stored with it. Nothing after bind doubts it.
 
 import type { DurationMs } from '../core/duration.ts';
+import type { Instant } from '../core/instant.ts';
 import type { JsonObject, JsonValue } from '../core/jsonValue.ts';
 import type { Timing } from './cadence/cadence.ts';
 
@@ -37,6 +38,42 @@ export interface Schedule {
   readonly onFail: readonly Action[];
   readonly onSkip: readonly Action[];
   readonly keep: Readonly<Partial<Record<'succeeded' | 'failed' | 'skipped', DurationMs>>>;
+}
+
+/** What decisions need of a schedule, and nothing that only its work needs. */
+export type Policy = Pick<
+  Schedule,
+  | 'maxRuns'
+  | 'overlap'
+  | 'overlapLimit'
+  | 'catchup'
+  | 'catchupLimit'
+  | 'catchupWithinMs'
+  | 'after'
+  | 'afterState'
+  | 'queue'
+  | 'priority'
+  | 'retry'
+  | 'disableAfterFailures'
+  | 'onCrash'
+  | 'onComplete'
+  | 'onFail'
+  | 'onSkip'
+  | 'timeoutMs'
+>;
+
+/** A schedule as the loop holds it. */
+export interface Definition {
+  readonly scheduleId: number;
+  readonly name: string;
+  readonly version: number;
+  readonly enabled: boolean;
+  readonly effectiveFrom: Instant;
+  readonly exe: string;
+  readonly call: string;
+  /** With its calendar's days; a schedule that follows others may have one without cadences, for its window and calendar. */
+  readonly timing: Timing | undefined;
+  readonly policy: Policy;
 }
 
 /** The timing without its calendar's days, which are a version of the calendar and change without the schedule. */

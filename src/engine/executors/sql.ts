@@ -84,6 +84,7 @@ async function attempt(
     final: true,
     outcome,
     counters: countersAfter(job.counters, 'succeeded', true, job.run.scheduledAt),
+    waitedFor: null,
   });
   let guarantee: Guarantee = 'exactly_once';
   try {

@@ -4,23 +4,10 @@
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Instant } from '../../../core/instant.ts';
 import type { JsonValue } from '../../../core/jsonValue.ts';
-import { type ClosedState, type Counters, noCounters, type OpenRun, type Outcome, type Trigger } from '../../../scheduler/run.ts';
+import { type ClosedState, type Closing, type Counters, noCounters, type OpenRun, type Trigger } from '../../../scheduler/run.ts';
 import type { Priority } from '../../../scheduler/schedule.ts';
 import type { Connection } from './connection.ts';
 import type { Sql } from './sql.ts';
-
-export interface Closing {
-  readonly run: OpenRun;
-  readonly startedAt: Instant | null;
-  readonly finishedAt: Instant;
-  readonly state: ClosedState;
-  readonly reason: string | null;
-  readonly final: boolean;
-  readonly outcome: Omit<Outcome, 'state' | 'reason'> | null;
-  readonly counters: Counters;
-  /** A stretch of refused fires is one row. */
-  readonly stretch?: { readonly fires: number | null; readonly firstScheduledAt: Instant };
-}
 
 export interface InFlight {
   readonly live: number;
@@ -181,7 +168,17 @@ export class Ledger {
   /** Closes what waits of a schedule as cancelled. */
   async cancelWaiting(scheduleId: number, reason: string, at: Instant, counters: Counters): Promise<void> {
     for (const run of await this.openRunsOf(scheduleId)) {
-      await this.close({ run, startedAt: null, finishedAt: at, state: 'cancelled', reason, final: true, outcome: null, counters });
+      await this.close({
+        run,
+        startedAt: null,
+        finishedAt: at,
+        state: 'cancelled',
+        reason,
+        final: true,
+        outcome: null,
+        counters,
+        waitedFor: null,
+      });
     }
   }
 }
@@ -205,6 +202,9 @@ function openRun(row: OpenRow): OpenRun {
     rootRunId: row.root_run_id,
     parentRunId: row.parent_run_id,
     retryOf: row.retry_of,
+    group: null,
+    fire: null,
+    alone: false,
   };
 }
 
