@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
+import { Turnstile } from '../core/turnstile.ts';
 import { type Clock, systemClock } from '../scheduler/clock.ts';
 import type { FinishedRun } from '../scheduler/run.ts';
 import { Admission } from './admission.ts';
@@ -19,7 +20,6 @@ import { type NativeDatabase, openNative } from './store/duckdb/native.ts';
 import { type Sql, sqlFor } from './store/duckdb/sql.ts';
 import { type Migration, migrate } from './store/migrate.ts';
 import { TimingCache } from './timingCache.ts';
-import { Turnstile } from './turnstile.ts';
 
 export interface EngineOptions {
   readonly readOnly?: boolean;

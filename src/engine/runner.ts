@@ -7,6 +7,7 @@ import { formatDuration } from '../core/duration.ts';
 import type { Instant } from '../core/instant.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
 import { runId } from '../core/runId.ts';
+import { Turnstile } from '../core/turnstile.ts';
 import { compile, type Timing } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import { type Decision, plan } from '../scheduler/plan.ts';
@@ -32,7 +33,6 @@ import { Connection } from './store/duckdb/connection.ts';
 import { type InFlight, Ledger } from './store/duckdb/ledger.ts';
 import type { NativeDatabase } from './store/duckdb/native.ts';
 import type { Sql } from './store/duckdb/sql.ts';
-import { Turnstile } from './turnstile.ts';
 
 export interface RunnerParts {
   readonly database: NativeDatabase;

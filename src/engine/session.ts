@@ -2,6 +2,7 @@
 // it reads our own words first and passes everything else to DuckDB untouched.
 
 import { Diagnostic } from '../core/diagnostic.ts';
+import { Turnstile } from '../core/turnstile.ts';
 import type { CallStatement, ListStatement, PassThroughStatement, Statement } from '../parser/ast.ts';
 import { tokenAt } from '../parser/lexer.ts';
 import { parse } from '../parser/parse.ts';
@@ -19,7 +20,6 @@ import { call } from './statements/routine.ts';
 import { Catalogue } from './store/duckdb/catalogue.ts';
 import { Connection, nativeParameters, type Parameters, Typed } from './store/duckdb/connection.ts';
 import type { NativeConnection, NativeCursor, TransactionState } from './store/duckdb/native.ts';
-import { Turnstile } from './turnstile.ts';
 import { toParameter } from './value.ts';
 
 export interface SessionOptions {

@@ -85,7 +85,11 @@ export interface ScheduledInstant {
 
 export const instantKey = ({ scheduleId, scheduledAt }: ScheduledInstant): string => `${scheduleId}@${scheduledAt}`;
 
-export type Fate = { readonly kind: 'open' | 'marked' | 'unknown' } | { readonly kind: 'closed'; readonly closing: ClosedRun };
+export type Fate =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'open'; readonly run: OpenRun }
+  /** `marked`: what follows is not settled yet. */
+  | { readonly kind: 'closed'; readonly closing: ClosedRun; readonly marked: boolean };
 
 /** What settling needs of a run that is closed. */
 export type ClosedRun = Pick<Closing, 'run' | 'state' | 'reason' | 'finishedAt' | 'startedAt' | 'final'>;
