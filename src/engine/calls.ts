@@ -23,7 +23,7 @@ export function callsOfRoutine(routine: Routine): string[] {
   return [...steps, ...callsOfActions([...routine.onComplete, ...routine.onFail, ...routine.onSkip])];
 }
 
-function callsOfActions(actions: readonly Action[]): string[] {
+export function callsOfActions(actions: readonly Action[]): string[] {
   return actions.flatMap((action) => (action.kind === 'call' ? [action.procedure] : []));
 }
 

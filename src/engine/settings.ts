@@ -1,9 +1,16 @@
 // The settings `cron.<name>`: what they may be, what they are until someone says otherwise.
+//
+// A value is kept as one text. Of the alerts' thresholds 0 and `none` mean never, and are kept as `none`.
 
 import { Diagnostic, type Span } from '../core/diagnostic.ts';
 import { parseDuration } from '../core/duration.ts';
+import type { Value } from '../parser/ast.ts';
 import { suggest } from '../parser/suggest.ts';
 import { validateZone } from '../scheduler/cadence/cadence.ts';
+import type { AlertThresholds } from '../scheduler/ports.ts';
+import type { Action } from '../scheduler/schedule.ts';
+import { actionsOf, parseActions, printActions } from './actionText.ts';
+import { inside, textOf } from './bind/fields.ts';
 
 /** Values are kept as the text that a person would write. `timezone` is replaced by the machine's zone when a file is made. */
 export const settingDefaults = {
@@ -17,6 +24,11 @@ export const settingDefaults = {
   catchup: 'latest',
   log_lines: '10000',
   result_rows: '100',
+  alert_failures: '3',
+  alert_backlog: '1000',
+  alert_slowness: '2',
+  alert_busy: '5m',
+  on_fail: 'none',
 } as const;
 
 export type SettingName = keyof typeof settingDefaults;
@@ -40,6 +52,25 @@ export class Settings {
   durationMs(name: 'check_interval' | 'late_within' | 'retry_delay'): number {
     return parseDuration(this.text(name));
   }
+
+  get alerts(): AlertThresholds {
+    const number = (name: 'alert_failures' | 'alert_backlog' | 'alert_slowness'): number => {
+      const text = this.text(name);
+      return text === 'none' ? 0 : Number(text);
+    };
+    const busy = this.text('alert_busy');
+    return {
+      failures: number('alert_failures'),
+      backlog: number('alert_backlog'),
+      slowness: number('alert_slowness'),
+      busyMs: busy === 'none' ? 0 : parseDuration(busy),
+    };
+  }
+
+  /** For schedules without actions of their own, and for alerts of the whole scheduler. */
+  get onFail(): readonly Action[] {
+    return parseActions(this.text('on_fail'), 'cron.on_fail');
+  }
 }
 
 export function settingName(name: string, span: Span): SettingName {
@@ -53,13 +84,21 @@ export function settingName(name: string, span: Span): SettingName {
   });
 }
 
-/** The canonical text of a legal value, or a Diagnostic at `span`. */
-export function settingValue(name: SettingName, text: string, span: Span): string {
+/** The canonical text of what stands behind `SET cron.name =`, or a Diagnostic at its place. */
+export function settingValue(name: SettingName, value: Value): string {
+  // Actions may stand there as they stand in a definition, without quotes.
+  if (name === 'on_fail' && (value.kind === 'call' || value.kind === 'list')) return printActions(actionsOf(value, 'cron.on_fail'));
+  const text = textOf(value, `cron.${name}`);
+  if (name === 'on_fail') return inside(value, () => printActions(parseActions(text, 'cron.on_fail')));
+  return settingText(name, text, value.span);
+}
+
+function settingText(name: Exclude<SettingName, 'on_fail'>, text: string, span: Span): string {
   const refuse = (hint: string): Diagnostic => new Diagnostic('invalid_value', `cron.${name} cannot be '${text}'`, { span, hint });
-  const whole = (least: number, most: number): string => {
+  const whole = (least: number, most: number, also = ''): string => {
     const value = Number(text);
     if (text.trim() === '' || !Number.isSafeInteger(value) || value < least || value > most) {
-      throw refuse(`a whole number from ${least} to ${most}`);
+      throw refuse(`a whole number from ${least} to ${most}${also}`);
     }
     return String(value);
   };
@@ -73,6 +112,7 @@ export function settingValue(name: SettingName, text: string, span: Span): strin
     if (ms < leastMs || ms > mostMs) throw refuse(range);
     return text;
   };
+  const isNever = text.trim() === '0' || text.trim().toLowerCase() === 'none';
   switch (name) {
     case 'timezone':
       try {
@@ -96,6 +136,18 @@ export function settingValue(name: SettingName, text: string, span: Span): strin
       return whole(0, 10_000_000);
     case 'result_rows':
       return whole(0, 1_000_000);
+    case 'alert_failures':
+    case 'alert_backlog':
+      return isNever ? 'none' : whole(1, 1_000_000_000, '; 0 or none: never');
+    case 'alert_slowness': {
+      const times = Number(text);
+      if (isNever) return 'none';
+      if (text.trim() === '' || !(times > 1 && times <= 1000))
+        throw refuse('a number above 1 and up to 1000, such as 2 or 1.5; 0 or none: never');
+      return String(times);
+    }
+    case 'alert_busy':
+      return isNever ? 'none' : duration(1000, 366 * 86_400_000, 'from 1s to 366d; 0 or none: never');
     case 'catchup': {
       const folded = text.toLowerCase();
       if (folded !== 'none' && folded !== 'latest' && folded !== 'all') throw refuse('legal: none, latest, all');

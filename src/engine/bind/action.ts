@@ -1,32 +1,16 @@
 // What follows a run or a step: `emit('event')`, `notify('channel')`, `call('procedure')`, alone or in a list.
 
-import { Diagnostic } from '../../core/diagnostic.ts';
-import type { Value } from '../../parser/ast.ts';
+import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import type { Action } from '../../scheduler/schedule.ts';
+import { actionsOf } from '../actionText.ts';
 import type { Warning } from '../result.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { missingRoutine } from './arguments.ts';
-import { type Fields, textOf } from './fields.ts';
+import type { Fields } from './fields.ts';
 
 export function bindActions(fields: Fields, field: string): readonly Action[] {
-  return fields.items(field).map((item) => {
-    const action = actionOf(item, field);
-    if (action !== undefined) return action;
-    throw new Diagnostic('invalid_value', `'${field}' takes an action`, {
-      span: item.span,
-      hint: "legal: emit('event'), notify('channel'), call('procedure'), or a list of them",
-    });
-  });
-}
-
-export function actionOf(value: Value, field: string): Action | undefined {
-  if (value.kind !== 'call' || value.arguments.length !== 1) return undefined;
-  const [argument] = value.arguments;
-  const text = argument === undefined ? '' : textOf(argument, field);
-  if (value.name === 'emit') return { kind: 'emit', name: text };
-  if (value.name === 'notify') return { kind: 'notify', channel: text };
-  if (value.name === 'call') return { kind: 'call', procedure: text };
-  return undefined;
+  const value = fields.get(field);
+  return value === undefined ? [] : actionsOf(value, field);
 }
 
 /** A procedure that is called must exist; what nothing delivers yet is a warning. `places` are actions by their key. */
@@ -37,20 +21,23 @@ export async function checkActions(
   warnings: Warning[],
 ): Promise<void> {
   for (const [field, list] of Object.entries(places)) {
-    for (const action of list) {
-      if (action.kind === 'call') {
-        const routine = (await catalogue.routine(action.procedure))?.routine;
-        if (routine?.kind === 'procedure') continue;
-        const span = fields.get(field)?.span ?? fields.span;
-        if (routine === undefined) throw await missingRoutine('procedure', action.procedure, span, catalogue);
-        throw new Diagnostic('undefined_object', `${routine.name} is a pipeline, and call('..') takes a procedure`, {
-          span,
-          hint: `let a schedule with after: .. run it: exe: pipeline, call: ${routine.name}`,
-        });
-      }
-      warnings.push(undelivered(field, action.kind === 'emit' ? `emit('${action.name}')` : `notify('${action.channel}')`));
-    }
+    const span = fields.get(field)?.span ?? fields.span;
+    for (const action of list) await checkAction(action, field, span, catalogue, warnings);
   }
+}
+
+export async function checkAction(action: Action, place: string, span: Span, catalogue: Catalogue, warnings: Warning[]): Promise<void> {
+  if (action.kind !== 'call') {
+    warnings.push(undelivered(place, action.kind === 'emit' ? `emit('${action.name}')` : `notify('${action.channel}')`));
+    return;
+  }
+  const routine = (await catalogue.routine(action.procedure))?.routine;
+  if (routine?.kind === 'procedure') return;
+  if (routine === undefined) throw await missingRoutine('procedure', action.procedure, span, catalogue);
+  throw new Diagnostic('undefined_object', `${routine.name} is a pipeline, and call('..') takes a procedure`, {
+    span,
+    hint: `let a schedule with after: .. run it: exe: pipeline, call: ${routine.name}`,
+  });
 }
 
 export function undelivered(place: string, what: string): Warning {

@@ -5,7 +5,8 @@ import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { BackupStatement, ResetStatement, SetStatement } from '../../parser/ast.ts';
-import { textOf } from '../bind/fields.ts';
+import { parseActions } from '../actionText.ts';
+import { checkAction } from '../bind/action.ts';
 import type { Result, Warning } from '../result.ts';
 import { type SettingName, settingName, settingValue } from '../settings.ts';
 import { identifier, literal } from '../store/duckdb/literal.ts';
@@ -14,17 +15,27 @@ import { rebindZone } from './schedule.ts';
 
 export async function setSetting(statement: SetStatement, context: StatementContext): Promise<Result> {
   const name = settingName(statement.name.text, statement.name.span);
-  const value = settingValue(name, textOf(statement.value, `cron.${name}`), statement.value.span);
-  return change('SET', name, context, () => context.catalogue.setSetting(name, value, context.now));
+  const value = settingValue(name, statement.value);
+  const warnings: Warning[] = [];
+  return change('SET', name, context, warnings, async () => {
+    const actions = name === 'on_fail' ? parseActions(value, 'cron.on_fail') : [];
+    for (const action of actions) await checkAction(action, 'cron.on_fail', statement.value.span, context.catalogue, warnings);
+    await context.catalogue.setSetting(name, value, context.now);
+  });
 }
 
 export async function resetSetting(statement: ResetStatement, context: StatementContext): Promise<Result> {
   const name = settingName(statement.name.text, statement.name.span);
-  return change('RESET', name, context, () => context.catalogue.resetSetting(name));
+  return change('RESET', name, context, [], () => context.catalogue.resetSetting(name));
 }
 
-async function change(tag: string, name: SettingName, context: StatementContext, write: () => Promise<void>): Promise<Result> {
-  const warnings: Warning[] = [];
+async function change(
+  tag: string,
+  name: SettingName,
+  context: StatementContext,
+  warnings: Warning[],
+  write: () => Promise<void>,
+): Promise<Result> {
   await context.inTransaction(async () => {
     const before = (await context.catalogue.settings()).text(name);
     await write();

@@ -9,7 +9,8 @@ import { parametersOf } from '../../../parser/facts.ts';
 import type { CalendarDays, Timing } from '../../../scheduler/cadence/cadence.ts';
 import type { NamedDay } from '../../../scheduler/cadence/calendar.ts';
 import type { Schedule } from '../../../scheduler/schedule.ts';
-import { callsOfRoutine, callsOfSchedule } from '../../calls.ts';
+import { parseActions } from '../../actionText.ts';
+import { callsOfActions, callsOfRoutine, callsOfSchedule } from '../../calls.ts';
 import { withEnvironmentNames } from '../../environment.ts';
 import type { LineageEntry } from '../../lineage.ts';
 import { callText, type Routine, shownParameters, shownSteps } from '../../routine.ts';
@@ -97,6 +98,8 @@ export class Catalogue {
   }
 
   async setSetting(name: SettingName, value: string, at: Instant): Promise<void> {
+    // As with definitions: two transactions of which one drops what the other begins to use cannot both commit.
+    if (name === 'on_fail') for (const called of callsOfActions(parseActions(value, 'on_fail'))) await this.#touch('routine', called);
     await this.#connection.run(this.#sql.setSetting, { name, value, at });
   }
 
@@ -159,6 +162,7 @@ export class Catalogue {
   async callersOf(name: string): Promise<string[]> {
     const key = nameKey(name);
     const callers: string[] = [];
+    if (callsOfActions((await this.settings()).onFail).some((called) => nameKey(called) === key)) callers.push('the setting cron.on_fail');
     for (const { name: schedule, schedule: value } of (await this.readableSchedules()).schedules) {
       if (callsOfSchedule(value).some((called) => nameKey(called) === key)) callers.push(`schedule ${schedule}`);
     }
