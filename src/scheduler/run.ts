@@ -128,7 +128,7 @@ export function isFailure(state: ClosedState): boolean {
   }
 }
 
-/** The counters after a run closed; only final closes of the clock's, a parent's or a catch-up's runs count. */
+/** The counters after a run closed, of which only final closes count. What a backfill leaves alone, `settle` says. */
 export function countersAfter(before: Counters, state: ClosedState, final: boolean, scheduledAt: Instant): Counters {
   if (!final) return before;
   if (state === 'succeeded')
