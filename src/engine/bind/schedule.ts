@@ -20,7 +20,7 @@ import { type Priority, priorities, type Schedule, type ScheduleTiming, type Tar
 import { holdsEnvironment } from '../environment.ts';
 import type { Warning } from '../result.ts';
 import type { Routine } from '../routine.ts';
-import type { Catalogue } from '../store/duckdb/catalogue.ts';
+import { type Catalogue, nameKey } from '../store/duckdb/catalogue.ts';
 import { toParameter } from '../value.ts';
 import { bindActions, checkActions } from './action.ts';
 import { bindParameters, checkArguments, checkExpressions, missingRoutine, refuseRunNames } from './arguments.ts';
@@ -76,7 +76,7 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     timing === undefined ? undefined : { ...timing.timing, ...(timing.calendar === undefined ? {} : { calendar: timing.calendar }) };
   if (full !== undefined) warnings.push(...fewOf(warningsFor(full, context.now)));
   warnings.push(...withoutEffect(target, routine, timing !== undefined && timing.timing.cadences.length > 0, fields));
-  warnings.push(...notCarriedOutYet(target, routine, after.length > 0, fields));
+  warnings.push(...notCarriedOutYet(target, routine));
   const queue = fields.text('queue') ?? 'default';
   await checkQueue(queue, fields, context);
 
@@ -143,18 +143,10 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
 }
 
 /** What is understood and kept, and what this version cannot do yet: better heard now than at 2 a.m. */
-function notCarriedOutYet(target: Target, routine: Routine | undefined, follows: boolean, fields: Fields): Warning[] {
-  const warnings: Warning[] = [];
-  const warn = (what: string): void => {
-    warnings.push({ message: `this version cannot ${what} yet: the definition is kept`, hint: 'a later version carries it out' });
-  };
-  const isSql = target.exe === 'sql' || (routine?.kind === 'procedure' && routine.body.language === 'sql');
-  if (!isSql) {
-    warn(routine?.kind === 'procedure' ? `run procedures in ${routine.body.language}` : `run a ${target.exe}`);
-  }
-  if (follows) warn("start schedules by 'after'");
-  if (fields.text('overlap')?.toLowerCase() === 'replace') warn("end a run that 'overlap: replace' wants replaced");
-  return warnings;
+function notCarriedOutYet(target: Target, routine: Routine | undefined): Warning[] {
+  if (target.exe === 'sql' || (routine?.kind === 'procedure' && routine.body.language === 'sql')) return [];
+  const what = routine?.kind === 'procedure' ? `run procedures in ${routine.body.language}` : `run a ${target.exe}`;
+  return [{ message: `this version cannot ${what} yet: the definition is kept`, hint: 'a later version carries it out' }];
 }
 
 const mostWarnings = 10;
@@ -501,8 +493,8 @@ async function checkParents(name: Name, parents: readonly Name[], context: BindC
   const followers = await context.catalogue.followers();
   const known = await context.catalogue.scheduleNames();
   for (const parent of parents) {
-    const key = parent.text.toLowerCase();
-    if (key === name.text.toLowerCase() || known.some((other) => other.toLowerCase() === key)) continue;
+    const key = nameKey(parent.text);
+    if (key === nameKey(name.text) || known.some((other) => nameKey(other) === key)) continue;
     const near = suggest(parent.text, known);
     throw new Diagnostic('undefined_object', `schedule ${parent.text} does not exist`, {
       span: parent.span,
@@ -510,7 +502,7 @@ async function checkParents(name: Name, parents: readonly Name[], context: BindC
     });
   }
   followers.set(
-    name.text.toLowerCase(),
+    nameKey(name.text),
     parents.map((parent) => parent.text),
   );
   const cycle = findCycle(name.text, followers);
@@ -524,12 +516,12 @@ async function checkParents(name: Name, parents: readonly Name[], context: BindC
 
 /** The way from `start` back to itself through the parents, if there is one. */
 function findCycle(start: string, followers: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
-  const goal = start.toLowerCase();
+  const goal = nameKey(start);
   const seen = new Set<string>();
   const stack: (readonly string[])[] = [[start]];
   for (let path = stack.pop(); path !== undefined; path = stack.pop()) {
-    for (const parent of followers.get((path[path.length - 1] ?? '').toLowerCase()) ?? []) {
-      const key = parent.toLowerCase();
+    for (const parent of followers.get(nameKey(path[path.length - 1] ?? '')) ?? []) {
+      const key = nameKey(parent);
       if (key === goal) return [...path, start];
       if (seen.has(key)) continue;
       seen.add(key);
