@@ -199,6 +199,30 @@ describe('what a definition gives arrives in SQL as what it is', () => {
     expect(await result()).toEqual([{ k: 1, j: [2], l: 3, a: 4 }]);
   });
 
+  test("sql('..') is evaluated when the run starts, and may name what every run has", async () => {
+    await db.run(
+      'UPSERT PROCEDURE told(total INTEGER, day DATE, who VARCHAR) AS BEGIN SELECT $total AS total, $day AS day, $who AS who; END',
+      `UPSERT SCHEDULE s ( call: told, params: {
+         total: sql('SELECT (result->>''$[0].total'')::INTEGER FROM cron.runs WHERE run_id = $parent_run_id'),
+         day: sql('$Scheduled_at - INTERVAL 1 DAY'), who: sql('$schedule || $attempt') } )`,
+    );
+    expect(await result()).toEqual([{ total: null, day: '2026-11-19', who: 's1' }]);
+    await db.run(
+      "UPSERT SCHEDULE s ( sql: 'SELECT $n AS n', params: { n: sql('SELECT count(*) FROM cron.runs WHERE run_id = $run_id') } )",
+    );
+    expect(await result()).toEqual([{ n: 1 }]);
+    expect(await db.mistake("UPSERT SCHEDULE s ( sql: 'SELECT $n', params: { m: 1, n: sql('$m + 1') } )")).toMatchObject({
+      code: 'undefined_parameter',
+      at: '$m',
+      hint: expect.stringContaining('$parent_run_id'),
+    });
+  });
+
+  test("an error in sql('..') names the parameter", async () => {
+    await db.run("UPSERT SCHEDULE s ( sql: 'SELECT $n', max_retries: 0, params: { n: sql('SELECT nope FROM cron.runs') } )");
+    expect(await db.rows('RUN SCHEDULE s')).toMatchObject([{ state: 'failed', reason: expect.stringMatching(/^parameter n: .*nope/) }]);
+  });
+
   test("env('..') inside of objects is stored by its name and read by the run", async () => {
     await db.run(
       "UPSERT SCHEDULE s ( sql: 'SELECT $o.list[1] AS secret', params: { o: { list: [env('SECRET')] } }, config: { url: env('URL') } )",

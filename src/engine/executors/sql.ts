@@ -177,7 +177,7 @@ async function bindRun(connection: Connection, job: RunValues & Pick<SqlRun, 'pr
   const { run, schedule, procedure } = job;
   const instant = (at: Instant | null): Typed =>
     new Typed({ value: at === null ? null : TimestampTz.fromEpochMs(at), type: { kind: 'TIMESTAMPTZ' } });
-  const bindings = new Map<string, Typed>([
+  const own: Bindings = new Map<string, Typed>([
     ['run_id', typed(run.runId)],
     ['schedule', typed(run.schedule)],
     ['scheduled_at', instant(run.scheduledAt)],
@@ -186,6 +186,7 @@ async function bindRun(connection: Connection, job: RunValues & Pick<SqlRun, 'pr
     ['last_success_at', instant(job.counters.lastSuccessAt)],
     ['parent_run_id', new Typed({ value: run.parentRunId, type: { kind: 'VARCHAR' } })],
   ]);
+  const bindings = new Map(own);
   const expressions = new Map<string, Expression>();
   const names = new Set([...Object.keys(schedule.params), ...Object.keys(run.params)]);
   for (const name of names) {
@@ -206,8 +207,7 @@ async function bindRun(connection: Connection, job: RunValues & Pick<SqlRun, 'pr
         expressions.set(target, { text: `$${target}` });
         break;
       case 'sql': {
-        const { columns, rows } = await connection.table(`SELECT (${parameter.text}\n)`);
-        bindings.set(target.toLowerCase(), new Typed({ value: rows[0]?.[0] ?? null, type: columns[0]?.type ?? { kind: 'NULL' } }));
+        bindings.set(target.toLowerCase(), await evaluated(connection, name, parameter.text, own));
         expressions.set(target, { text: `$${target}` });
         break;
       }
@@ -218,6 +218,17 @@ async function bindRun(connection: Connection, job: RunValues & Pick<SqlRun, 'pr
     }
   }
   return procedure === undefined ? bindings : evaluate(procedure, expressions, bindings, connection);
+}
+
+/** What `sql('..')` comes to. It may name what every run has: so a follower reads what its parent answered. */
+async function evaluated(connection: Connection, name: string, expression: string, own: Bindings): Promise<Typed> {
+  try {
+    const { columns, rows } = await connection.table(`SELECT (${expression}\n)`, used(expression, own));
+    return new Typed({ value: rows[0]?.[0] ?? null, type: columns[0]?.type ?? { kind: 'NULL' } });
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error;
+    throw new Diagnostic(error.code, `parameter ${name}: ${error.message}`, { hint: error.hint, cause: error });
+  }
 }
 
 function typed(value: unknown): Typed {
