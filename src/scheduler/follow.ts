@@ -20,9 +20,9 @@ export interface Joined {
   readonly decision: FollowDecision | undefined;
 }
 
-export type FollowDecision = ({ readonly kind: 'open' } & Origin) | ({ readonly kind: 'skip'; readonly reason: string } & Origin);
+type FollowDecision = ({ readonly kind: 'open' } & Origin) | ({ readonly kind: 'skip'; readonly reason: string } & Origin);
 
-export interface Superseded extends Origin {
+interface Superseded extends Origin {
   /** The oldest; `scheduledAt` is the newest. */
   readonly firstScheduledAt: Instant;
   /** How many nominal instants. */
@@ -37,7 +37,7 @@ interface Origin {
   readonly rootRunId: string;
 }
 
-export interface Circle {
+interface Circle {
   readonly childId: number;
   readonly reason: string;
 }
