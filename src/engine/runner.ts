@@ -310,12 +310,32 @@ export class Runner {
     const job = {
       ...(await this.#valuesOf(run, schedule, counters, connection)),
       procedure,
-      startedAt,
       timeoutMs,
       resultRows: settings.number('result_rows'),
-      dryRun: options.dryRun,
+      locked: <T>(work: () => Promise<T>): Promise<T> => work(),
+      ending: options.dryRun
+        ? undefined
+        : {
+            begin: async () => {},
+            close: async (inside: Connection, outcome: Outcome, transactionId: number | undefined) => {
+              const closing: Closing = {
+                run,
+                startedAt,
+                finishedAt: clock.now(),
+                state: 'succeeded',
+                reason: null,
+                final: true,
+                outcome,
+                counters: countersAfter(counters, 'succeeded', true, run.scheduledAt),
+                waitedFor: null,
+              };
+              return (await new Ledger(inside, sql).close(closing, transactionId)) ? ('removed' as const) : ('fenced' as const);
+            },
+            fate: async () => 'open' as const,
+          },
     };
-    return this.#parts.admission.run('run', () => executeSql(connection, sql, job, clock, signal));
+    const { outcome, closed } = await this.#parts.admission.run('run', () => executeSql(connection, sql, job, clock, signal));
+    return { outcome, closed: closed === 'removed' };
   }
 
   /** What follows from an attempt that its own transaction did not close: the closing row, and the next attempt beside it. */

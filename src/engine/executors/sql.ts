@@ -7,7 +7,8 @@ import type { Instant } from '../../core/instant.ts';
 import type { JsonValue } from '../../core/jsonValue.ts';
 import { factsOf } from '../../parser/facts.ts';
 import type { Clock } from '../../scheduler/clock.ts';
-import { type Counters, countersAfter, type OpenRun, type Outcome } from '../../scheduler/run.ts';
+import type { Execution } from '../../scheduler/ports.ts';
+import type { Counters, OpenRun, Outcome } from '../../scheduler/run.ts';
 import type { Schedule } from '../../scheduler/schedule.ts';
 import { bodyStatements } from '../bind/body.ts';
 import { callOf } from '../calls.ts';
@@ -16,10 +17,10 @@ import { uniqueNames } from '../result.ts';
 import type { Procedure } from '../routine.ts';
 import { Catalogue } from '../store/duckdb/catalogue.ts';
 import { type Connection, Typed } from '../store/duckdb/connection.ts';
-import { Ledger } from '../store/duckdb/ledger.ts';
 import { literal } from '../store/duckdb/literal.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
 import { jsonOf, TimestampTz, toParameter, type Value } from '../value.ts';
+import { Deadline, type Stopped } from './deadline.ts';
 import { type Bindings, callProcedure, type Expression, evaluate, runStatements, type StatementsResult, used } from './statements.ts';
 
 /** What a run's own values are made of. */
@@ -37,82 +38,105 @@ export interface RunValues {
 export interface SqlRun extends RunValues {
   /** undefined for `exe: sql`. */
   readonly procedure: Procedure | undefined;
-  readonly startedAt: Instant;
   readonly timeoutMs: number | null;
   readonly resultRows: number;
-  /** Roll back at the end, and close nothing. */
-  readonly dryRun: boolean;
+  /** How its own transaction closes it; undefined: rolled back at the end, and nothing is closed. */
+  readonly ending: Ending | undefined;
+  /** Held after two conflicts, so that a long run is not beaten for ever by short ones. */
+  locked<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** What came of a run, and whether its own transaction has closed it. */
-export interface SqlOutcome {
-  readonly outcome: Outcome;
-  readonly closed: boolean;
+export interface Ending {
+  /** A durable start, before effects that lie outside the database. */
+  begin(): Promise<void>;
+  /** Takes the run out of the open set, or marks it, in the transaction that is open. */
+  close(connection: Connection, outcome: Outcome, transactionId: number | undefined): Promise<'removed' | 'marked' | 'fenced'>;
+  /** After a COMMIT that answered an error, which proves nothing: what the ledger says. */
+  fate(): Promise<'open' | 'removed' | 'marked'>;
 }
 
-const mostConflicts = 5;
+/** Somebody who holds the same rows for longer than this is waited for no more. */
+const conflictPatienceMs = 60_000;
+const longestPauseMs = 500;
 
-export async function executeSql(connection: Connection, sql: Sql, job: SqlRun, clock: Clock, signal: AbortSignal): Promise<SqlOutcome> {
-  for (let conflicts = 0; ; conflicts++) {
-    const answer = await attempt(connection, sql, job, clock, signal, conflicts);
-    if (!isConflict(answer) || conflicts >= mostConflicts || signal.aborted) return answer;
-    // Somebody else wrote the same rows first: the whole attempt is tried again, a little later each time.
-    await clock.sleep((5 + Math.random() * 20) * 2 ** conflicts);
+export async function executeSql(connection: Connection, sql: Sql, job: SqlRun, clock: Clock, signal: AbortSignal): Promise<Execution> {
+  const deadline = new Deadline(job.timeoutMs, clock, signal);
+  const since = clock.monotonicMs();
+  let conflicts = 0;
+  const tryAgain = async (): Promise<Execution> => {
+    for (;;) {
+      const { effects, ...answer } = await attempt(connection, sql, job, deadline, conflicts);
+      const again = answer.outcome.error?.code === 'conflict' && answer.closed === 'no' && effects !== 'apart';
+      if (!again || deadline.signal.aborted || clock.monotonicMs() - since > conflictPatienceMs) return answer;
+      conflicts += 1;
+      // Somebody else wrote the same rows first: the whole attempt is tried again, a little later each time.
+      await clock.sleep(Math.min((5 + Math.random() * 20) * 2 ** conflicts, longestPauseMs * (0.5 + Math.random())));
+      if (conflicts === 2) return job.locked(tryAgain);
+    }
+  };
+  try {
+    return await tryAgain();
+  } finally {
+    deadline.disarm();
   }
-}
-
-function isConflict({ outcome, closed }: SqlOutcome): boolean {
-  return !closed && outcome.error?.code === 'conflict';
 }
 
 async function attempt(
   connection: Connection,
   sql: Sql,
   job: SqlRun,
-  clock: Clock,
-  signal: AbortSignal,
+  deadline: Deadline,
   conflicts: number,
-): Promise<SqlOutcome> {
-  const deadline = new Deadline(job.timeoutMs, clock, signal);
-  const ledger = new Ledger(connection, sql);
-  const closing = (outcome: Outcome) => ({
-    run: job.run,
-    startedAt: job.startedAt,
-    finishedAt: clock.now(),
-    state: 'succeeded' as const,
-    reason: null,
-    final: true,
-    outcome,
-    counters: countersAfter(job.counters, 'succeeded', true, job.run.scheduledAt),
-    waitedFor: null,
-  });
+): Promise<Execution & { readonly effects: Effects }> {
+  const { ending } = job;
   let guarantee: Guarantee = 'exactly_once';
+  let effects: Effects = 'inside';
+  let outcome: Outcome | undefined;
+  let sent: 'removed' | 'marked' | undefined;
   try {
     await connection.native.run(`SET TimeZone = ${literal(job.zone)}`, { leaves: 'none' });
-    const effects = await effectsOf(connection, sql, job);
-    if (effects !== 'inside') guarantee = 'at_least_once';
+    effects = await effectsOf(connection, sql, job);
+    if (effects !== 'inside') {
+      guarantee = 'at_least_once';
+      await ending?.begin();
+    }
     if (effects !== 'apart') await connection.native.run('BEGIN', { leaves: 'open' });
-    const transactionId = effects === 'apart' ? undefined : await ledger.transactionId();
+    const transactionId = effects === 'apart' ? undefined : await currentTransaction(connection);
     const answer = await perform(connection.until(deadline.signal), sql, job);
-    const outcome = succeeded(answer, job, conflicts, guarantee);
+    outcome = succeeded(answer, job, conflicts, guarantee);
     // From here on an interrupt could hit the COMMIT, and an error from COMMIT proves nothing.
-    deadline.disarm();
-    if (deadline.reason !== undefined) throw new Diagnostic(deadline.reason, 'stopped before it was committed');
-    if (job.dryRun) {
+    if (!deadline.hold()) throw new Diagnostic('cancelled', 'stopped before it was committed');
+    if (ending === undefined) {
       await connection.rollback();
-      return { outcome, closed: true };
+      return { outcome, closed: 'no', effects };
     }
     if (effects === 'apart') await connection.native.run('BEGIN', { leaves: 'open' });
-    if (!(await ledger.close(closing(outcome), transactionId))) throw fenced(job.run);
+    const closed = await ending.close(connection, outcome, transactionId);
+    if (closed === 'fenced') {
+      await connection.rollback();
+      return { outcome: failed(fenced(job.run), undefined, job, conflicts, guarantee), closed, effects };
+    }
+    sent = closed;
     await connection.native.run('COMMIT', { leaves: 'none' });
-    return { outcome, closed: true };
+    return { outcome, closed, effects };
   } catch (error) {
-    deadline.disarm();
     await connection.rollback();
-    return { outcome: failed(error, deadline.reason, job, conflicts, guarantee), closed: false };
+    if (sent !== undefined && outcome !== undefined && ending !== undefined) {
+      const fate = await ending.fate();
+      if (fate !== 'open') return { outcome, closed: fate, effects };
+    }
+    return { outcome: failed(error, deadline.reason, job, conflicts, guarantee), closed: 'no', effects };
+  } finally {
+    deadline.goOn();
   }
 }
 
+async function currentTransaction(connection: Connection): Promise<number> {
+  const [row] = await connection.all<{ id: number }>('SELECT txid_current()::DOUBLE AS id');
+  return row?.id ?? -1;
+}
+
+type Effects = 'inside' | 'outside' | 'apart';
 type Guarantee = 'exactly_once' | 'at_least_once';
 
 /**
@@ -120,7 +144,7 @@ type Guarantee = 'exactly_once' | 'at_least_once';
  * beside it, which no rollback takes back. `apart`: the statements commit by themselves, because the procedure wants it so or
  * because a transaction of DuckDB writes to one database only.
  */
-async function effectsOf(connection: Connection, sql: Sql, job: SqlRun): Promise<'inside' | 'outside' | 'apart'> {
+async function effectsOf(connection: Connection, sql: Sql, job: SqlRun): Promise<Effects> {
   if (job.procedure?.atomic === false) return 'apart';
   const texts = await textsOf(job, new Catalogue(connection, sql), new Set());
   const acts = texts.flatMap((text) => factsOf(text).acts);
@@ -245,39 +269,6 @@ function naturalValue(value: JsonValue): Typed {
   }
 }
 
-/** Ends the work when time is up or somebody says stop, and not a moment after COMMIT was sent. */
-class Deadline {
-  reason: 'timed_out' | 'cancelled' | undefined;
-  readonly #controller = new AbortController();
-  #stop: (() => void) | undefined;
-
-  constructor(timeoutMs: number | null, clock: Clock, signal: AbortSignal) {
-    const end = (reason: 'timed_out' | 'cancelled'): void => {
-      if (this.#stop === undefined) return;
-      this.reason ??= reason;
-      this.#controller.abort();
-    };
-    const onAbort = (): void => end('cancelled');
-    const timer = timeoutMs === null ? undefined : clock.after(timeoutMs, () => end('timed_out'));
-    signal.addEventListener('abort', onAbort);
-    this.#stop = () => {
-      timer?.cancel();
-      signal.removeEventListener('abort', onAbort);
-    };
-    if (signal.aborted) onAbort();
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  /** Safe to call twice. Afterwards `reason` does not change any more. */
-  disarm(): void {
-    this.#stop?.();
-    this.#stop = undefined;
-  }
-}
-
 function succeeded(answer: StatementsResult, job: SqlRun, conflicts: number, guarantee: Guarantee): Outcome {
   const names = uniqueNames(answer.columns.map((column) => column.name));
   const rows = answer.rows
@@ -294,23 +285,18 @@ function succeeded(answer: StatementsResult, job: SqlRun, conflicts: number, gua
   };
 }
 
-function failed(
-  error: unknown,
-  stopped: 'timed_out' | 'cancelled' | undefined,
-  job: SqlRun,
-  conflicts: number,
-  guarantee: Guarantee,
-): Outcome {
+function failed(error: unknown, stopped: Stopped | undefined, job: SqlRun, conflicts: number, guarantee: Guarantee): Outcome {
   const diagnostic =
     error instanceof Diagnostic
       ? error
       : new Diagnostic('internal', error instanceof Error ? error.message : String(error), { cause: error });
   const common = { result: null, rowsChanged: null, guarantee, conflicts } as const;
-  if (stopped === 'timed_out') {
+  if (stopped?.kind === 'timed_out') {
     const message = `it ran longer than its timeout of ${formatDuration(job.timeoutMs ?? 0)}`;
     return { ...common, state: 'timed_out', reason: message, error: { code: 'timed_out', message, detail: null } };
   }
-  if (stopped === 'cancelled') return { ...common, state: 'cancelled', reason: 'cancelled', error: null };
+  if (stopped?.kind === 'cancelled') return { ...common, state: 'cancelled', reason: stopped.reason, error: null };
+  if (stopped?.kind === 'shutdown') return { ...common, state: 'interrupted', reason: 'the scheduler stopped', error: null };
   const detail = diagnostic.hint === undefined ? null : { hint: diagnostic.hint };
   return { ...common, state: 'failed', reason: diagnostic.message, error: { code: diagnostic.code, message: diagnostic.message, detail } };
 }

@@ -14,7 +14,7 @@ import { zoneNamed } from './zone.ts';
 
 export type { CalendarDays } from './calendar.ts';
 export { describe, note } from './describe.ts';
-export { type CompiledTiming, compile, type Fire, matches, next, previous, type Timing } from './timing.ts';
+export { type CompiledTiming, compile, type Fire, matches, next, previous, refusedOn, type Timing } from './timing.ts';
 export { neverFires, noBusinessDay, warningsFor } from './warnings.ts';
 export { formatLocal, validateZone } from './zone.ts';
 

@@ -66,6 +66,13 @@ export function matches(timing: Timing, instant: Instant): boolean {
   return compiledOnce(timing).matchesMs(instant);
 }
 
+/** Whether the timing's calendar refuses an instant that is not its own cadence's: a child's, opened by its parents. */
+export function refusedOn(timing: Timing, instant: Instant): boolean {
+  const { calendar, onHoliday, zone } = timing;
+  if (calendar === undefined || onHoliday !== 'skip') return false;
+  return isFree(calendar, civilDayOf(zoneNamed(zone).civilAt(instant)));
+}
+
 const compiledTimings = new WeakMap<Timing, CompiledTiming>();
 
 function compiledOnce(timing: Timing): CompiledTiming {

@@ -1,0 +1,1417 @@
+// The loop: it wakes at the earliest due instant (or after 30 s at most), reads the clock once, opens what is due in one
+// transaction, lets free workers take what waits, and settles what has ended. A run's life is four steps:
+//
+//   open -> execute -> close -> settle
+//
+// Two rules hold everywhere. State in memory changes only after a confirmed commit, so that the ledger can always be read again
+// instead. And what fails, fails alone: a schedule, a run, a listener, a call of the ledger.
+
+import { Diagnostic } from '../core/diagnostic.ts';
+import type { Instant } from '../core/instant.ts';
+import { Turnstile } from '../core/turnstile.ts';
+import { alertsOf } from './alerts.ts';
+import { refusedOn } from './cadence/cadence.ts';
+import { Calls } from './calls.ts';
+import type { Timer } from './clock.ts';
+import { Events } from './events.ts';
+import { Followers, type Joined } from './follow.ts';
+import { isAside, nextAttempt, openedRun, refusedClosing } from './opening.ts';
+import { type Moment, overlapRefusal, type Plan, planTick } from './plan.ts';
+import {
+  type Alert,
+  type Changes,
+  type ClosedRun,
+  type Execution,
+  instantKey,
+  type LedgerState,
+  type Ports,
+  type QueueDefinition,
+  type ScheduledInstant,
+  type SchedulerSettings,
+  type StopReason,
+  type Tick,
+  type Token,
+  type Write,
+} from './ports.ts';
+import { Backlog } from './queue.ts';
+import { type Armed, firesLeft, Roster } from './roster.ts';
+import { type Closing, type Counters, type FinishedRun, noCounters, type OpenRun, type Outcome, type Trigger } from './run.ts';
+import type { Action, Definition } from './schedule.ts';
+import { settle, settleSkip } from './settle.ts';
+import { Step } from './step.ts';
+import { neededBytes } from './storage.ts';
+import { Writer } from './writer.ts';
+
+/**
+ * off: no ticks of its own; runs what is asked for by hand and what a host's `tick` opens. held: not begun, in this process only.
+ * paused: by PAUSE SCHEDULER, durably.
+ */
+export type Mode = 'off' | 'starting' | 'running' | 'paused' | 'held' | 'stopping';
+
+export interface TickReport {
+  /** Up to where time is handled now. */
+  readonly watermark: Instant;
+  readonly opened: number;
+  readonly skipped: number;
+  readonly finished: readonly FinishedRun[];
+  /** Schedules that could not be read or planned; they delay nobody else. */
+  readonly unreadable: readonly { readonly schedule: string; readonly message: string }[];
+}
+
+/** What is at work in this process. */
+export interface Running {
+  readonly run: OpenRun;
+  readonly startedAt: Instant;
+}
+
+interface AtWork extends Running {
+  readonly controller: AbortController;
+  readonly ended: Promise<void>;
+}
+
+/** The heart of a tick: planning may take so long before what is decided is written. */
+const planningMs = 25;
+/** A clock behind the watermark is believed after so long. */
+const believedAfterMs = 600_000;
+/** A run found open after a crash keeps all others from starting for so long: what kills a process mostly kills it at once. */
+const aloneMs = 5_000;
+const storageCheckMs = 5_000;
+/** With more than this on its way to the disk, no more is begun. */
+const mostUnwritten = 20_000;
+const refillRows = 10_000;
+const refillPerGroup = 50;
+
+export class Scheduler {
+  readonly events = new Events();
+  readonly #ports: Ports;
+  readonly #calls: Calls;
+  readonly #turnstile = new Turnstile();
+  readonly #roster = new Roster();
+  readonly #running = new Map<string, AtWork>();
+  readonly #waiters = new Map<string, ((finished: FinishedRun) => void)[]>();
+  /** Asked for by hand, here: they run also where the loop does not. */
+  readonly #byHand = new Set<string>();
+  readonly #following = new Set<number>();
+  #writer: Writer;
+  #backlog = new Backlog();
+  #followers = new Followers();
+  #mode: Mode = 'off';
+  #loaded: Promise<void> | undefined;
+  #starting: Promise<void> = Promise.resolve();
+  #tick: Tick = { seq: 0, watermark: 0, partly: null, gap: null, replayUntil: null };
+  #revision = 0;
+  #stale = false;
+  #settings: SchedulerSettings | undefined;
+  #queues: readonly QueueDefinition[] = [];
+  #pausedAt: Instant | null = null;
+  /** Of the loop that runs; a host's own ticks have none. */
+  #bootAt: Instant | undefined;
+  #timer: Timer | undefined;
+  #cycling = false;
+  #again = false;
+  #refilling = false;
+  #lagMs = 0;
+  #behindSinceMs: number | undefined;
+  #storage: { checkedMs: number; low: boolean } = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
+  #alerts: readonly Alert[] = [];
+  #alertsCheckedMs = Number.NEGATIVE_INFINITY;
+  #busySince: Instant | null = null;
+  /** After an unclean end: what was open then runs alone, one at a time. */
+  #recovering: { readonly before: Instant; readonly roots: Set<string>; atWork: AtWork | undefined } | undefined;
+  /** A host's tick is at work: everything may start, at its time. */
+  #hostNow: Instant | undefined;
+  readonly #unreadable = new Map<number, { readonly schedule: string; readonly message: string }>();
+
+  constructor(ports: Ports) {
+    this.#ports = ports;
+    this.#calls = new Calls(ports.clock, this.events);
+    this.#writer = new Writer(ports.ledger, this.#calls);
+  }
+
+  // ---- What others see ----
+
+  get mode(): Mode {
+    return this.#mode;
+  }
+
+  /** It opens by itself, or would if it were not paused. */
+  get isOn(): boolean {
+    return this.#mode === 'running' || this.#mode === 'paused' || this.#mode === 'starting';
+  }
+
+  running(runId: string): Running | undefined {
+    return this.#running.get(runId);
+  }
+
+  allRunning(): IterableIterator<Running> {
+    return this.#running.values();
+  }
+
+  /** How late the loop itself was when it last had something due. */
+  get lagMs(): number {
+    return this.#lagMs;
+  }
+
+  get watermark(): Instant {
+    return this.#tick.watermark;
+  }
+
+  get storageLow(): boolean {
+    return this.#storage.low;
+  }
+
+  get clockBehind(): boolean {
+    return this.#behindSinceMs !== undefined;
+  }
+
+  get troubled(): boolean {
+    return this.#calls.troubled;
+  }
+
+  get unreadable(): readonly { readonly schedule: string; readonly message: string }[] {
+    return [...this.#unreadable.values()];
+  }
+
+  /** When something is due next; Infinity: never. */
+  get nextDue(): Instant {
+    return this.#roster.earliestDue;
+  }
+
+  get schedules(): number {
+    return this.#roster.size;
+  }
+
+  counts(): ReturnType<Backlog['counts']> {
+    return this.#backlog.counts();
+  }
+
+  // ---- Its life ----
+
+  /** Reads the ledger, makes good what an unclean end left, and begins. `held`: begins when it is released. */
+  start({ held = false }: { readonly held?: boolean } = {}): Promise<void> {
+    if (this.#mode !== 'off') return this.#starting;
+    this.#mode = 'starting';
+    this.#calls.resume();
+    this.#starting = this.#startUp(held).catch((error: unknown) => {
+      this.#mode = 'off';
+      this.#loaded = undefined;
+      throw error;
+    });
+    return this.#starting;
+  }
+
+  async #startUp(held: boolean): Promise<void> {
+    // What was loaded for work by hand may be old by now.
+    if (this.#loaded !== undefined) await this.#quiet();
+    const state = await this.#load();
+    if (!held) return this.#begin(state);
+    this.#mode = 'held';
+    this.events.emit('scheduler:paused', { held: true });
+  }
+
+  /** Ends a hold. */
+  async release(): Promise<void> {
+    if (this.#mode !== 'held') return;
+    this.#mode = 'off';
+    await this.start();
+  }
+
+  /** Opens nothing more, waits for what is at work, interrupts what takes longer. Safe to call twice. */
+  async stop({ graceMs }: { readonly graceMs: number }): Promise<void> {
+    if (this.#mode === 'stopping') return this.#quiet();
+    if (this.#mode === 'starting') {
+      this.#calls.stop();
+      await this.#starting.catch(() => {
+        // It ends because it was told to.
+      });
+    }
+    const wasOn = this.isOn;
+    this.#mode = 'stopping';
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#running.size > 0 && graceMs > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#ports.clock.after(graceMs, resolve);
+        void this.#quiet().then(() => {
+          timer.cancel();
+          resolve();
+        });
+      });
+    }
+    for (const { controller } of this.#running.values()) controller.abort({ kind: 'shutdown' } satisfies StopReason);
+    await this.#quiet();
+    // A tick or a change on its way is let through.
+    await this.#turnstile.run(async () => {});
+    if (wasOn) {
+      const stopped: Write = { kind: 'boot', bootId: this.#ports.bootId, event: 'stop', at: this.#ports.clock.now() };
+      await this.#calls
+        .once('stop', (signal) => this.#ports.ledger.write([[stopped]], signal))
+        .catch(() => {
+          // Without the row the next start takes it for an unclean end, which costs caution and nothing else.
+        });
+    }
+    this.#calls.stop();
+    this.#writer.stop();
+    for (const [runId, waiters] of this.#waiters) for (const resolve of waiters) resolve(leftOpen(runId));
+    this.#waiters.clear();
+    this.#mode = 'off';
+    this.#loaded = undefined;
+    this.#bootAt = undefined;
+    this.#recovering = undefined;
+    this.#byHand.clear();
+    this.#writer = new Writer(this.#ports.ledger, this.#calls);
+    this.events.emit('scheduler:stopped', {});
+  }
+
+  async #quiet(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all([...this.#running.values()].map((atWork) => atWork.ended));
+    await this.#writer.drain();
+  }
+
+  /** Reads the ledger, once for each start; what runs by hand needs it too. */
+  async ready(): Promise<void> {
+    if (this.#loaded === undefined) await this.#load();
+    else await this.#loaded;
+  }
+
+  #load(): Promise<LedgerState> {
+    const loading = this.#turnstile.run(() => this.#read());
+    this.#loaded = loading.then(
+      () => undefined,
+      (error: unknown) => {
+        this.#loaded = undefined;
+        throw error;
+      },
+    );
+    // Whoever loads hears of the error himself.
+    this.#loaded.catch(() => undefined);
+    return loading;
+  }
+
+  async #read(): Promise<LedgerState> {
+    const state = await this.#calls.untilAnswered('load', (signal) => this.#ports.ledger.load(signal));
+    this.#roster.clear();
+    this.#followers = new Followers();
+    this.#backlog = new Backlog();
+    this.#unreadable.clear();
+    this.#tick = state.tick;
+    this.#adopt(state);
+    for (const [scheduleId, counters] of state.counters) {
+      const armed = this.#roster.get(scheduleId);
+      if (armed !== undefined) armed.counters = counters;
+    }
+    for (const [scheduleId, inFlight] of state.inFlight) this.#roster.countOpen(scheduleId, inFlight);
+    for (const token of state.tokens) this.#addToken(token);
+    this.#backlog.recall(state.recentStarts);
+    this.#alerts = state.alerts;
+    this.#stale = false;
+    return state;
+  }
+
+  /** What was defined, changed or dropped. */
+  #adopt(changes: Changes): void {
+    this.#revision = changes.revision;
+    this.#settings = changes.settings;
+    this.#queues = changes.queues;
+    this.#backlog.configure(changes.queues, changes.settings.workers);
+    const was = this.#pausedAt;
+    this.#pausedAt = changes.pausedAt;
+    for (const change of changes.definitions) {
+      const scheduleId = change.kind === 'defined' ? change.definition.scheduleId : change.scheduleId;
+      const problem = this.#roster.apply(change, this.#tick);
+      if (change.kind === 'dropped') {
+        for (const run of this.#backlog.removeSchedule(scheduleId)) this.#byHand.delete(run.runId);
+        this.#forget(this.#followers.drop(scheduleId));
+      }
+      if (change.kind === 'defined') this.#forget(this.#followers.define(change.definition));
+      if (problem === undefined) this.#unreadable.delete(scheduleId);
+      else {
+        const schedule = change.kind === 'defined' ? change.definition.name : change.kind === 'unreadable' ? change.name : '';
+        this.#unreadable.set(scheduleId, { schedule, message: problem });
+        this.events.emit('schedule:unreadable', { schedule, message: problem });
+      }
+    }
+    if (this.#mode === 'running' && changes.pausedAt !== null) {
+      this.#mode = 'paused';
+      this.events.emit('scheduler:paused', { held: false });
+    } else if (this.#mode === 'paused' && changes.pausedAt === null) {
+      this.#mode = 'running';
+      if (was !== null) this.events.emit('scheduler:resumed', {});
+    }
+  }
+
+  #followReady(): void {
+    for (const childId of this.#followers.ready()) this.#follow(childId);
+  }
+
+  /** Tokens that nobody waits for any more. Written or not: the next start finds them void again. */
+  #forget(tokenIds: readonly string[]): void {
+    if (tokenIds.length > 0) this.#writer.write([{ kind: 'useTokens', tokenIds }]).catch(() => undefined);
+  }
+
+  async #begin(state: LedgerState): Promise<void> {
+    const { clock, bootId } = this.#ports;
+    const now = clock.now();
+    this.#bootAt = now;
+    this.#behindSinceMs = undefined;
+    this.#storage = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
+    const unclean = state.lastBoot?.event === 'start';
+    this.#recovering = unclean && state.openRuns > 0 ? { before: now, roots: new Set(), atWork: undefined } : undefined;
+    await this.#writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
+    for (const mark of state.marks) await this.#settleMark(mark);
+    for (const run of state.begun) await this.#closeInterrupted(run);
+    this.#mode = this.#pausedAt === null ? 'running' : 'paused';
+    // A stop may have come in between.
+    if (state.openRuns > 0) await this.#refill();
+    if (this.#mode === 'running') await this.#openReboots(now);
+    this.events.emit('scheduler:started', { schedules: this.#roster.size });
+    if (this.#mode === 'paused') this.events.emit('scheduler:paused', { held: false });
+    this.#followReady();
+    this.#wake();
+  }
+
+  // ---- The wheel ----
+
+  /** Now, or when the wheel comes round. */
+  #wake(): void {
+    if (this.#cycling) {
+      this.#again = true;
+      return;
+    }
+    this.#cycling = true;
+    void this.#cycle().finally(() => {
+      this.#cycling = false;
+      if (this.#again) {
+        this.#again = false;
+        this.#wake();
+      }
+    });
+  }
+
+  async #cycle(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    let delayMs = this.#settings?.checkIntervalMs ?? 30_000;
+    try {
+      await this.#heedStorage();
+      if (this.#stale) await this.#turnstile.run(() => this.#reread());
+      const now = this.#ports.clock.now();
+      if (this.#mode === 'running' && !this.#storage.low && (await this.#heedClock(now))) {
+        if (this.#roster.earliestDue <= now) {
+          this.#lagMs = Math.max(now - this.#roster.earliestDue, 0);
+          await this.#turnstile.run(() => this.#tickAll(this.#ports.clock.now()));
+        } else this.#lagMs = 0;
+      }
+      await this.#heedAlerts();
+    } catch (error) {
+      // Told already by the call that failed; tried again soon.
+      if (this.#mode !== 'stopping' && this.#mode !== 'off') delayMs = 1000;
+      if (!(error instanceof Diagnostic)) this.events.emit('ledger:trouble', { during: 'tick', message: String(error) });
+    }
+    this.#dispatch();
+    if (this.#mode !== 'running' && this.#mode !== 'paused') return;
+    const now = this.#ports.clock.now();
+    const due =
+      this.#mode === 'running' && !this.#storage.low && this.#behindSinceMs === undefined
+        ? this.#roster.earliestDue
+        : Number.POSITIVE_INFINITY;
+    const nextAt = Math.min(due, this.#backlog.nextAt(now));
+    const waitMs = delayMs === 1000 ? delayMs : Math.min(Math.max(nextAt - now, 0), delayMs);
+    this.#timer = this.#ports.clock.after(this.#storage.low ? Math.min(waitMs, storageCheckMs) : waitMs, () => this.#wake(), {
+      keepsProcessAlive: true,
+    });
+  }
+
+  /** Whether the clock may be used: one that stands behind what is handled is believed after ten minutes only. */
+  async #heedClock(now: Instant): Promise<boolean> {
+    const { watermark } = this.#tick;
+    if (now >= watermark) {
+      if (this.#behindSinceMs !== undefined) {
+        this.#behindSinceMs = undefined;
+        this.events.emit('clock:believed', { now, watermark });
+      }
+      return true;
+    }
+    const monotonicMs = this.#ports.clock.monotonicMs();
+    if (this.#behindSinceMs === undefined) {
+      this.#behindSinceMs = monotonicMs;
+      this.events.emit('clock:behind', { now, watermark });
+    }
+    if (monotonicMs - this.#behindSinceMs < believedAfterMs) return false;
+    await this.#turnstile.run(async () => {
+      const tick: Tick = {
+        seq: this.#tick.seq + 1,
+        watermark: now,
+        partly: null,
+        gap: null,
+        replayUntil: Math.max(watermark, this.#tick.replayUntil ?? watermark),
+      };
+      await this.#commitTick(tick, now, []);
+    });
+    this.#bootAt = Math.min(this.#bootAt ?? now, now);
+    this.#behindSinceMs = undefined;
+    // What waits for an instant of the wrong time would wait for ever.
+    const rows = await this.#calls.untilAnswered('waiting', (signal) =>
+      this.#ports.ledger.waiting({ now: Number.MAX_SAFE_INTEGER, limit: refillRows, perGroup: refillPerGroup }, signal),
+    );
+    const before = this.#backlog;
+    this.#backlog = new Backlog();
+    this.#backlog.configure(this.#queues, this.#demand().workers);
+    for (const { run } of this.#running.values()) this.#backlog.begin(run);
+    for (const run of rows) if (!this.#running.has(run.runId)) this.#backlog.add(inThisTime(run, now));
+    if (before.spilled || rows.length >= refillRows) await this.#refill();
+    this.#roster.rearmAll(this.#tick);
+    this.events.emit('clock:believed', { now, watermark });
+    return true;
+  }
+
+  async #heedStorage(): Promise<void> {
+    const { clock } = this.#ports;
+    if (this.#mode !== 'running' && this.#mode !== 'paused') return;
+    if (clock.monotonicMs() - this.#storage.checkedMs < storageCheckMs) return;
+    const found = await this.#ports.storage().catch(() => undefined);
+    const needed = neededBytes(found?.walBytes ?? 0);
+    const low = found !== undefined && found.freeBytes < needed;
+    if (low && !this.#storage.low) this.events.emit('storage:low', { freeBytes: found.freeBytes, neededBytes: needed });
+    if (!low && this.#storage.low) this.events.emit('storage:enough', {});
+    this.#storage = { checkedMs: clock.monotonicMs(), low };
+  }
+
+  #demand(): SchedulerSettings {
+    if (this.#settings === undefined) throw new Diagnostic('internal', 'the scheduler has not read its ledger');
+    return this.#settings;
+  }
+
+  // ---- Ticks ----
+
+  /** For hosts that keep their own clock: opens what is due up to `now`, runs all that is ready, answers when it has been done. */
+  async tick(now: Instant, workers?: number): Promise<TickReport> {
+    if (this.#mode !== 'off')
+      throw new Diagnostic('in_use', 'the scheduler runs here, and ticks by itself', { hint: 'open it without scheduler: true' });
+    await this.ready();
+    const finished: FinishedRun[] = [];
+    const begun = new Set<string>();
+    const offs = [
+      this.events.on('run:started', ({ run }) => begun.add(run.runId)),
+      this.events.on('run:finished', (run) => {
+        if (begun.has(run.runId)) finished.push(run);
+      }),
+    ];
+    try {
+      const report = await this.#turnstile.run(async () => {
+        if (this.#stale) await this.#reread();
+        return this.#tickAll(now);
+      });
+      this.#hostNow = now;
+      if (workers !== undefined) this.#backlog.configure(this.#queues, workers);
+      await this.#refill();
+      for (;;) {
+        this.#dispatch();
+        if (this.#running.size === 0) break;
+        await Promise.race([...this.#running.values()].map((atWork) => atWork.ended));
+        await this.#writer.drain();
+      }
+      return { watermark: this.#tick.watermark, ...report, finished, unreadable: this.unreadable };
+    } finally {
+      this.#hostNow = undefined;
+      if (workers !== undefined) this.#backlog.configure(this.#queues, this.#demand().workers);
+      for (const off of offs) off();
+    }
+  }
+
+  /**
+   * Definitions change at a tick's boundary: time is handled with the old ones up to now, then `commit` makes the new ones true,
+   * then they are read from the database, never from a list of what is believed to have changed.
+   */
+  change<T>(commit: () => Promise<T>): Promise<T> {
+    return this.#turnstile.run(async () => {
+      if (this.#loaded === undefined) return commit();
+      const pausedAt = this.#pausedAt;
+      if (this.#mode === 'running' && !this.#storage.low && this.#behindSinceMs === undefined) await this.#tickAll(this.#ports.clock.now());
+      try {
+        return await commit();
+      } finally {
+        // Also after an error, which proves nothing.
+        this.#stale = true;
+        await this.#reread().catch(() => this.#wakeLater());
+        this.#followReady();
+        if (pausedAt !== null && this.#pausedAt === null) await this.#skipPause(pausedAt);
+        if (this.#mode === 'running' || this.#mode === 'paused') this.#wake();
+      }
+    });
+  }
+
+  async #reread(): Promise<void> {
+    const changes = await this.#calls.once('changes', (signal) => this.#ports.ledger.changes(this.#revision, signal));
+    this.#stale = false;
+    this.#adopt(changes);
+  }
+
+  #wakeLater(): void {
+    if (this.#mode === 'running' || this.#mode === 'paused')
+      this.#ports.clock.after(1000, () => this.#wake(), { keepsProcessAlive: false });
+  }
+
+  /** Paused time is neither missed nor a row; what was missed before the pause is. */
+  async #skipPause(pausedAt: Instant): Promise<void> {
+    const now = this.#ports.clock.now();
+    if (pausedAt > this.#tick.watermark) await this.#tickAll(Math.min(pausedAt, now));
+    const tick: Tick = { ...this.#tick, seq: this.#tick.seq + 1, watermark: Math.max(now, this.#tick.watermark), partly: null, gap: null };
+    await this.#commitTick(tick, now, []);
+    this.#roster.rearmAll(this.#tick);
+  }
+
+  /** In slices, each of which is one transaction. */
+  async #tickAll(now: Instant): Promise<{ opened: number; skipped: number }> {
+    const total = { opened: 0, skipped: 0 };
+    for (;;) {
+      const plan = await this.#plan(now);
+      for (const { scheduleId, message } of plan.broken) this.#tellBroken(scheduleId, message);
+      if (plan.decisions.length === 0) {
+        // Time in which nothing was due needs no row: read again from the old watermark, it holds nothing either.
+        this.#tick = { ...plan.tick, seq: this.#tick.seq };
+        if (plan.done) return total;
+        continue;
+      }
+      const step = await this.#decided(plan, now);
+      try {
+        await this.#commitTick(plan.tick, now, step.writes);
+      } catch (error) {
+        this.#roster.rearm(plan.touched, this.#tick);
+        throw error;
+      }
+      step.confirm();
+      total.opened += step.opened;
+      total.skipped += step.skipped;
+      this.events.emit('tick:done', { tick: this.#tick, opened: step.opened, skipped: step.skipped, lagMs: this.#lagMs });
+      if (this.#mode === 'running') this.#dispatch();
+      if (plan.done) return total;
+      await this.#ports.clock.yieldTurn();
+    }
+  }
+
+  async #plan(now: Instant): Promise<Plan> {
+    const { clock } = this.#ports;
+    const settings = this.#demand();
+    const plan = (ran: Moment['ran']): Plan => {
+      const since = clock.monotonicMs();
+      return planTick(
+        this.#roster.slots,
+        {
+          now,
+          tick: this.#tick,
+          lateWithinMs: settings.lateWithinMs,
+          bootAt: this.#bootAt ?? Number.NEGATIVE_INFINITY,
+          enough: () => clock.monotonicMs() - since > planningMs,
+          ...(ran === undefined ? {} : { ran }),
+        },
+        (scheduleId) => this.#roster.planned(scheduleId, settings),
+      );
+    };
+    if (this.#tick.replayUntil === null) return plan(undefined);
+    // The clock went back: what has a run already is passed over. A first look tells which instants to ask for.
+    const asked: ScheduledInstant[] = [];
+    const first = plan((scheduleId, scheduledAt) => {
+      asked.push({ scheduleId, scheduledAt });
+      return false;
+    });
+    this.#roster.rearm(first.touched, this.#tick);
+    const ran = asked.length === 0 ? new Set<string>() : await this.#calls.once('ran', (signal) => this.#ports.ledger.ran(asked, signal));
+    const known = new Set(asked.map(instantKey));
+    return plan((scheduleId, scheduledAt) => {
+      const key = instantKey({ scheduleId, scheduledAt });
+      return known.has(key) ? ran.has(key) : undefined;
+    });
+  }
+
+  /** The ledger is the only witness: after an error it is asked how far it came. */
+  async #commitTick(tick: Tick, now: Instant, writes: readonly Write[]): Promise<void> {
+    const { ledger } = this.#ports;
+    try {
+      await this.#calls.once('tick', (signal) => ledger.tick(tick, now, writes, signal));
+    } catch (error) {
+      const newest = await this.#calls.untilAnswered('newest tick', (signal) => ledger.newestTick(signal));
+      if (newest.seq < tick.seq) throw error;
+    }
+    this.#tick = tick;
+  }
+
+  #tellBroken(scheduleId: number, message: string): void {
+    const schedule = this.#roster.get(scheduleId)?.definition.name ?? String(scheduleId);
+    this.#unreadable.set(scheduleId, { schedule, message });
+    this.events.emit('schedule:unreadable', { schedule, message });
+  }
+
+  /** What a slice writes, and what is true in memory when it is written. */
+  async #decided(plan: Plan, now: Instant): Promise<Step> {
+    const step = new Step();
+    const opening = new Map<number, { counters: Counters; runs: OpenRun[] }>();
+    for (const { scheduleId, decision } of plan.decisions) {
+      const armed = this.#roster.get(scheduleId);
+      if (armed === undefined) continue;
+      const soFar = opening.get(scheduleId) ?? { counters: armed.counters, runs: [] };
+      opening.set(scheduleId, soFar);
+      if (decision.kind === 'skip') {
+        const { scheduledAt, firstScheduledAt, fires } = decision;
+        const run = this.#newRun(armed, { trigger: armed.trigger, scheduledAt, now });
+        const stretch = { fires, firstScheduledAt };
+        this.#refuse(step, armed, { ...refusedClosing(run, 'skipped', decision.reason, now, soFar.counters), stretch });
+        continue;
+      }
+      if (decision.replaces === true) await this.#replace(step, armed, soFar.runs, now);
+      soFar.counters = { ...soFar.counters, openedFires: soFar.counters.openedFires + 1 };
+      const { trigger, scheduledAt } = decision;
+      soFar.runs.push(this.#newRun(armed, { trigger, scheduledAt, now, fire: soFar.counters.openedFires }));
+    }
+    for (const [scheduleId, { counters, runs }] of opening) {
+      const armed = this.#roster.get(scheduleId);
+      for (const run of runs) this.#open(step, run);
+      step.afterwards(() => {
+        if (armed !== undefined)
+          armed.counters = { ...armed.counters, openedFires: Math.max(counters.openedFires, armed.counters.openedFires) };
+      });
+    }
+    return step;
+  }
+
+  #newRun(
+    { definition }: Armed,
+    opening: { trigger: Trigger; scheduledAt: Instant; now: Instant; fire?: number; parentRunId?: string; rootRunId?: string },
+  ): OpenRun {
+    const { now, ...rest } = opening;
+    return openedRun(definition, { ...rest, runId: this.#ports.newRunId(now), openedAt: now });
+  }
+
+  #open(step: Step, run: OpenRun): void {
+    step.write({ kind: 'open', run });
+    step.opened += 1;
+    step.afterwards(() => {
+      this.#roster.count(run, 1);
+      this.#enqueue(run);
+      this.events.emit('run:opened', run);
+    });
+  }
+
+  /** A fire that does not run leaves a row, and its followers hear of it. */
+  #refuse(step: Step, armed: Armed, closing: Closing): void {
+    step.write({ kind: 'skip', closing });
+    step.skipped += 1;
+    const { actions, givesToken } = settleSkip(armed.definition, closing.run);
+    if (givesToken) this.#giveTokens(step, closing);
+    this.#act(step, actions, closing);
+    step.afterwards(() => this.#tellFinished(closing));
+  }
+
+  /** overlap: replace. What waits is closed at once; what runs is asked to end, and the new run waits until it has. */
+  async #replace(step: Step, armed: Armed, opening: OpenRun[], now: Instant): Promise<void> {
+    const { scheduleId } = armed.definition;
+    for (const run of opening.splice(0)) this.#refuse(step, armed, refusedClosing(run, 'cancelled', 'replaced', now, armed.counters));
+    const open = await this.#calls.once('open runs', (signal) => this.#ports.ledger.openRunsOf(scheduleId, signal));
+    for (const run of open) {
+      if (isAside(run.trigger)) continue;
+      if (this.#running.has(run.runId)) {
+        step.afterwards(() =>
+          this.#running.get(run.runId)?.controller.abort({ kind: 'cancelled', reason: 'replaced' } satisfies StopReason),
+        );
+        continue;
+      }
+      if (step.closes(run.runId)) continue;
+      const closing = refusedClosing(run, 'cancelled', 'replaced', now, armed.counters);
+      step.close(closing);
+      this.#giveTokens(step, closing);
+      step.afterwards(() => {
+        this.#backlog.remove(run.runId);
+        this.#roster.count(run, -1);
+        this.#tellFinished(closing);
+      });
+    }
+  }
+
+  // ---- After others, at a start ----
+
+  #openReboots(now: Instant): Promise<void> {
+    const reboots = [...this.#roster.all()].filter(
+      ({ definition }) => definition.enabled && (definition.timing?.cadences.some((cadence) => cadence.kind === 'reboot') ?? false),
+    );
+    return this.#writeSteps(
+      reboots.map((armed) => () => {
+        const step = new Step();
+        this.#fire(step, armed, { trigger: 'cron', scheduledAt: now, now });
+        return Promise.resolve(step);
+      }),
+    );
+  }
+
+  async #writeSteps(steps: readonly (() => Promise<Step>)[]): Promise<void> {
+    for (const make of steps) {
+      const step = await make();
+      if (step.writes.length === 0) continue;
+      if (await this.#writer.write(step.writes)) step.confirm();
+    }
+  }
+
+  /** A fire that is not the clock's: its window, `max_runs`, its calendar and overlap decide as they do for the clock's. */
+  #fire(
+    step: Step,
+    armed: Armed,
+    fire: { trigger: Trigger; scheduledAt: Instant; now: Instant; parentRunId?: string; rootRunId?: string },
+  ): void {
+    const { definition, counters } = armed;
+    const { timing, policy } = definition;
+    const { scheduledAt, now } = fire;
+    if (timing?.starts !== undefined && scheduledAt < timing.starts) return;
+    if (timing?.ends !== undefined && scheduledAt >= timing.ends) return;
+    if (firesLeft(definition, counters) <= 0) return;
+    const refused = (reason: string): Closing => refusedClosing(this.#newRun(armed, fire), 'skipped', reason, now, counters);
+    if (timing !== undefined && refusedOn(timing, scheduledAt)) {
+      this.#refuse(step, armed, refused('calendar: not a business day'));
+      return;
+    }
+    const refusal = overlapRefusal(policy, { live: armed.live, catchup: armed.catchup });
+    if (refusal !== undefined) {
+      this.#refuse(step, armed, refused(refusal));
+      return;
+    }
+    const openedFires = counters.openedFires + 1;
+    this.#open(step, this.#newRun(armed, { ...fire, fire: openedFires }));
+    step.afterwards(() => {
+      armed.counters = { ...armed.counters, openedFires: Math.max(openedFires, armed.counters.openedFires) };
+    });
+  }
+
+  /** One row for each edge to a child: durable before anybody acts on it. */
+  #giveTokens(step: Step, { run, state, finishedAt }: Pick<Closing, 'run' | 'state' | 'finishedAt'>): void {
+    const { scheduleId } = run;
+    if (scheduleId === null || run.alone || run.trigger === 'backfill') return;
+    for (const childId of this.#followers.childrenOf(scheduleId)) {
+      const token: Token = {
+        tokenId: this.#ports.newRunId(finishedAt),
+        childId,
+        parentId: scheduleId,
+        runId: run.runId,
+        rootRunId: run.rootRunId,
+        state,
+        scheduledAt: run.scheduledAt,
+      };
+      step.write({ kind: 'token', token });
+      step.afterwards(() => {
+        this.#addToken(token);
+        this.#follow(childId);
+      });
+    }
+  }
+
+  #addToken(token: Token): void {
+    // Of a parent or child that cannot be read it waits for the repair.
+    const isUnreadable = this.#unreadable.has(token.childId) || this.#unreadable.has(token.parentId);
+    if (!this.#followers.add(token) && !isUnreadable) this.#forget([token.tokenId]);
+  }
+
+  /** Opens or refuses a child for as long as its tokens decide something; one decision at a time. */
+  #follow(childId: number): void {
+    if (this.#following.has(childId)) return;
+    this.#following.add(childId);
+    this.#followAll(childId).catch(() => {
+      // The scheduler stops; the tokens are durable, and the next start goes on.
+    });
+  }
+
+  async #followAll(childId: number): Promise<void> {
+    try {
+      for (;;) {
+        const joined = this.#followers.joined(childId);
+        const armed = this.#roster.get(childId);
+        if (joined === undefined || armed === undefined) return;
+        const step = await this.#joinedStep(joined, armed);
+        // false: a run that `replace` met has closed itself in the meantime; decided again.
+        if (!(await this.#writer.write(step.writes))) continue;
+        this.#followers.use(joined);
+        step.confirm();
+        this.#dispatch();
+      }
+    } finally {
+      // In the same turn as the last look: a token that comes after it begins anew.
+      this.#following.delete(childId);
+    }
+  }
+
+  async #joinedStep(joined: Joined, armed: Armed): Promise<Step> {
+    const step = new Step();
+    const now = this.#ports.clock.now();
+    step.write({ kind: 'useTokens', tokenIds: joined.usedTokenIds });
+    const { superseded, decision } = joined;
+    if (superseded !== undefined) {
+      const { scheduledAt, parentRunId, rootRunId } = superseded;
+      const run = this.#newRun(armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
+      const stretch = { fires: superseded.fires, firstScheduledAt: superseded.firstScheduledAt };
+      this.#refuse(step, armed, { ...refusedClosing(run, 'skipped', superseded.reason, now, armed.counters), stretch });
+    }
+    if (decision === undefined) return step;
+    const { scheduledAt, parentRunId, rootRunId } = decision;
+    if (decision.kind === 'skip') {
+      const run = this.#newRun(armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
+      this.#refuse(step, armed, refusedClosing(run, 'skipped', decision.reason, now, armed.counters));
+      return step;
+    }
+    const { overlap } = armed.definition.policy;
+    if (overlap === 'replace' && armed.live + armed.catchup > 0) await this.#replace(step, armed, [], now);
+    this.#fire(step, armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
+    return step;
+  }
+
+  // ---- By hand ----
+
+  /** Opens runs that were asked for and lets them start, also where the loop does not run. Durable when it resolves. */
+  async byHand(runs: readonly OpenRun[], also: readonly Write[] = []): Promise<void> {
+    await this.ready();
+    const step = new Step();
+    for (const write of also) step.write(write);
+    for (const run of runs) {
+      this.#byHand.add(run.runId);
+      this.#open(step, run);
+    }
+    try {
+      if (!(await this.#writer.write(step.writes)))
+        throw new Diagnostic('conflict', 'somebody else has changed these runs at the same moment');
+    } catch (error) {
+      for (const run of runs) this.#byHand.delete(run.runId);
+      throw error;
+    }
+    step.confirm();
+    this.#dispatch();
+  }
+
+  /** When an attempt is closed. Ask before it is opened. */
+  finished(runId: string): Promise<FinishedRun> {
+    return new Promise((resolve) => {
+      this.#waiters.set(runId, [...(this.#waiters.get(runId) ?? []), resolve]);
+    });
+  }
+
+  /** false: it is not open any more. What runs is asked to end, and closes soon. */
+  async cancel(runId: string, reason: string): Promise<boolean> {
+    await this.ready();
+    const atWork = this.#running.get(runId);
+    if (atWork !== undefined) {
+      atWork.controller.abort({ kind: 'cancelled', reason } satisfies StopReason);
+      return true;
+    }
+    const fate = await this.#calls.once('fate', (signal) => this.#ports.ledger.fate(runId, signal));
+    if (fate.kind !== 'open') return false;
+    // A worker may have taken it while the ledger answered.
+    const taken = this.#running.get(runId);
+    if (taken !== undefined) {
+      taken.controller.abort({ kind: 'cancelled', reason } satisfies StopReason);
+      return true;
+    }
+    const { run } = fate;
+    this.#backlog.remove(runId);
+    const now = this.#ports.clock.now();
+    const closing = refusedClosing(run, 'cancelled', reason, now, this.#countersOf(run));
+    const step = new Step();
+    step.close(closing);
+    this.#giveTokens(step, closing);
+    step.afterwards(() => {
+      this.#roster.count(run, -1);
+      this.#tellFinished(closing);
+    });
+    if (!(await this.#writer.write(step.writes))) return false;
+    step.confirm();
+    this.#dispatch();
+    return true;
+  }
+
+  // ---- Work ----
+
+  #enqueue(run: OpenRun): void {
+    if (this.#mode === 'off' && this.#hostNow === undefined && !this.#byHand.has(run.runId)) return;
+    if (this.#running.has(run.runId)) return;
+    if (this.#recovering?.roots.has(run.rootRunId) !== true && this.#recovering !== undefined && run.openedAt < this.#recovering.before)
+      this.#recovering.roots.add(run.rootRunId);
+    this.#backlog.add(run);
+  }
+
+  /** Free workers take what may start. */
+  #dispatch(): void {
+    if (this.#mode === 'stopping' || this.#mode === 'starting' || this.#storage.low) return;
+    const now = this.#hostNow ?? this.#ports.clock.now();
+    const all = this.#mode === 'running' || this.#hostNow !== undefined;
+    const accept = all ? undefined : (run: OpenRun): boolean => this.#byHand.has(run.runId);
+    while (this.#writer.pending < mostUnwritten) {
+      if (this.#recovering !== undefined && all) {
+        if (!this.#dispatchRecovering(now)) break;
+        continue;
+      }
+      const taken = this.#backlog.take(now, accept);
+      if (taken === undefined) break;
+      this.#begun(taken.run, taken.waitedFor, false);
+    }
+    if (all && this.#backlog.wantsRefill(now)) void this.#refill().then(() => this.#dispatch());
+  }
+
+  /** false: nothing may start now. */
+  #dispatchRecovering(now: Instant): boolean {
+    const recovering = this.#recovering;
+    if (recovering === undefined) return false;
+    const { atWork, roots } = recovering;
+    const isSuspect = (run: OpenRun): boolean => roots.has(run.rootRunId);
+    if (atWork !== undefined) {
+      if (now - atWork.startedAt < aloneMs) return false;
+      const other = this.#backlog.take(now, (run) => !isSuspect(run));
+      if (other !== undefined) this.#begun(other.run, other.waitedFor, false);
+      return other !== undefined;
+    }
+    const suspect = roots.size === 0 ? undefined : this.#backlog.take(now, isSuspect);
+    if (suspect !== undefined) {
+      recovering.atWork = this.#begun(suspect.run, suspect.waitedFor, true);
+      this.#ports.clock.after(aloneMs, () => this.#dispatch(), { keepsProcessAlive: false });
+      return true;
+    }
+    const taken = this.#backlog.take(now);
+    if (taken !== undefined) this.#begun(taken.run, taken.waitedFor, false);
+    else if (roots.size === 0 && !this.#backlog.spilled) this.#recovering = undefined;
+    return taken !== undefined;
+  }
+
+  #begun(run: OpenRun, waitedFor: string | null, durably: boolean): AtWork {
+    const controller = new AbortController();
+    const startedAt = this.#ports.clock.now();
+    const ended = Promise.resolve().then(() => this.#live(run, startedAt, waitedFor, durably, controller.signal));
+    const atWork: AtWork = { run, startedAt, controller, ended };
+    this.#running.set(run.runId, atWork);
+    return atWork;
+  }
+
+  /** open -> execute -> close -> settle */
+  async #live(run: OpenRun, startedAt: Instant, waitedFor: string | null, durably: boolean, signal: AbortSignal): Promise<void> {
+    this.events.emit('run:started', { run, startedAt });
+    try {
+      const begin = async (): Promise<void> => {
+        await this.#writer.write([{ kind: 'begin', runId: run.runId, bootId: this.#ports.bootId, at: startedAt }]);
+      };
+      if (durably) await begin();
+      const execution = await this.#execute(run, startedAt, waitedFor, begin, signal);
+      await this.#closed(run, startedAt, waitedFor, execution);
+    } catch (error) {
+      // The scheduler stops, or the closing row itself cannot be written: the run stays open, and the next start finds it.
+      if (this.#mode !== 'stopping') this.events.emit('ledger:trouble', { during: `run ${run.runId}`, message: String(error) });
+    } finally {
+      this.#running.delete(run.runId);
+      this.#byHand.delete(run.runId);
+      this.#backlog.release(run);
+      if (this.#recovering?.atWork?.run.runId === run.runId) this.#recovering.atWork = undefined;
+      this.#dispatch();
+      if (this.#backlog.nextAt(this.#ports.clock.now()) < Number.POSITIVE_INFINITY && this.isOn) this.#wake();
+    }
+  }
+
+  async #execute(
+    run: OpenRun,
+    startedAt: Instant,
+    waitedFor: string | null,
+    begin: () => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<Execution> {
+    const counters = this.#countersOf(run);
+    const closing = (): { counters: Counters; marks: boolean } => {
+      const settled = this.#settled(run, succeededOutcome, this.#ports.clock.now(), false);
+      const followed = settled.givesToken && run.scheduleId !== null && this.#followers.childrenOf(run.scheduleId).length > 0;
+      return { counters: settled.counters, marks: followed || settled.actions.length > 0 };
+    };
+    try {
+      return await this.#ports.execute({ run, startedAt, waitedFor, counters, closing, begin }, signal);
+    } catch (error) {
+      // Executors return and do not throw; one that does has failed, and its run with it.
+      return { outcome: failedOutcome(error), closed: 'no' };
+    }
+  }
+
+  #countersOf(run: OpenRun): Counters {
+    return this.#roster.get(run.scheduleId)?.counters ?? noCounters;
+  }
+
+  #settled(run: OpenRun, outcome: Outcome, finishedAt: Instant, crashed: boolean): ReturnType<typeof settle> {
+    return settle({
+      run,
+      outcome,
+      definition: this.#roster.get(run.scheduleId)?.definition,
+      settings: this.#demand(),
+      counters: this.#countersOf(run),
+      finishedAt,
+      random: this.#ports.random(),
+      crashed,
+    });
+  }
+
+  async #closed(run: OpenRun, startedAt: Instant, waitedFor: string | null, { outcome, closed }: Execution): Promise<void> {
+    const finishedAt = this.#ports.clock.now();
+    switch (closed) {
+      case 'removed':
+      case 'marked': {
+        const closing = this.#closingOf(run, {
+          startedAt,
+          finishedAt,
+          waitedFor,
+          outcome,
+          settled: this.#settled(run, outcome, finishedAt, false),
+        });
+        this.#done(closing);
+        if (closed === 'marked') await this.#settleMark(closing);
+        return;
+      }
+      case 'fenced':
+        return this.#findClosed(run);
+      case 'no': {
+        // Rolled back, and nothing of it lies outside: it stays open, as if it had not begun.
+        const untouched = outcome.state === 'interrupted' && outcome.guarantee !== 'at_least_once';
+        if (untouched && this.#mode === 'stopping') return;
+        return this.#closeBy(run, startedAt, waitedFor, outcome, finishedAt, false);
+      }
+      default:
+        return closed satisfies never;
+    }
+  }
+
+  #closingOf(
+    run: OpenRun,
+    end: {
+      startedAt: Instant | null;
+      finishedAt: Instant;
+      waitedFor: string | null;
+      outcome: Outcome;
+      settled: ReturnType<typeof settle>;
+    },
+  ): Closing {
+    const { settled, outcome, ...rest } = end;
+    return { run, ...rest, state: outcome.state, reason: settled.reason, final: settled.final, outcome, counters: settled.counters };
+  }
+
+  /** One unit: the closing row, and all that follows from it. */
+  async #closeBy(
+    run: OpenRun,
+    startedAt: Instant | null,
+    waitedFor: string | null,
+    outcome: Outcome,
+    finishedAt: Instant,
+    crashed: boolean,
+  ): Promise<void> {
+    const settled = this.#settled(run, outcome, finishedAt, crashed);
+    const closing = this.#closingOf(run, { startedAt, finishedAt, waitedFor, outcome, settled });
+    const step = new Step();
+    step.close(closing);
+    if (settled.retryAt !== undefined) {
+      const next = nextAttempt(run, { runId: this.#ports.newRunId(finishedAt), openedAt: finishedAt, notBefore: settled.retryAt });
+      step.write({ kind: 'open', run: next });
+      step.afterwards(() => {
+        // Alone again: what has killed the process once may do so once more.
+        if (crashed) this.#recovering?.roots.add(run.rootRunId);
+        this.#enqueue(next);
+      });
+    }
+    if (settled.givesToken) this.#giveTokens(step, closing);
+    this.#act(step, settled.actions, closing);
+    if (settled.disable !== undefined) this.#disable(step, run, settled.disable, finishedAt);
+    let written: boolean;
+    try {
+      written = await this.#writer.write(step.writes);
+    } catch (error) {
+      if (isBare(outcome)) throw error;
+      // What it answered cannot be kept: better a run without its result than one that never ends.
+      return this.#closeBy(run, startedAt, waitedFor, withoutDetails(outcome, error), finishedAt, crashed);
+    }
+    if (!written) return this.#findClosed(run);
+    this.#done(closing);
+    step.confirm();
+  }
+
+  /** Somebody else closed it: what the ledger says is what happened. */
+  async #findClosed(run: OpenRun): Promise<void> {
+    const fate = await this.#calls.untilAnswered('fate', (signal) => this.#ports.ledger.fate(run.runId, signal));
+    if (fate.kind === 'closed') {
+      const { closing, marked } = fate;
+      this.#done({ ...closing, outcome: null, counters: this.#countersOf(run), waitedFor: null });
+      if (marked) await this.#settleMark(closing);
+      return;
+    }
+    if (fate.kind === 'open') {
+      // It is open after all: what fenced it rolled back itself.
+      this.#enqueue(run);
+      return;
+    }
+    this.#roster.count(run, -1);
+  }
+
+  /** In memory, after the closing row is durable. */
+  #done(closing: Closing): void {
+    const { run } = closing;
+    const armed = this.#roster.get(run.scheduleId);
+    if (closing.final) this.#roster.count(run, -1);
+    if (armed !== undefined) {
+      const { consecutiveFailures, lastSuccessAt } = closing.counters;
+      armed.counters = { ...armed.counters, consecutiveFailures, lastSuccessAt };
+    }
+    this.#tellFinished(closing);
+  }
+
+  #tellFinished(closing: Closing): void {
+    const { run, startedAt, finishedAt, outcome } = closing;
+    const finished: FinishedRun = {
+      runId: run.runId,
+      schedule: run.schedule,
+      trigger: run.trigger,
+      scheduledAt: run.scheduledAt,
+      attempt: run.attempt,
+      state: closing.state,
+      reason: closing.reason,
+      final: closing.final,
+      result: outcome?.result ?? null,
+      rowsChanged: outcome?.rowsChanged ?? null,
+      durationMs: startedAt === null ? null : finishedAt - startedAt,
+    };
+    if (closing.final) this.#recovering?.roots.delete(run.rootRunId);
+    const waiters = this.#waiters.get(run.runId) ?? [];
+    this.#waiters.delete(run.runId);
+    for (const resolve of waiters) resolve(finished);
+    this.events.emit('run:finished', finished);
+  }
+
+  /** What follows a run that closed itself; the mark says that it has not been done. */
+  async #settleMark(closed: ClosedRun): Promise<void> {
+    const { run } = closed;
+    const outcome: Outcome = { ...succeededOutcome, state: closed.state, reason: closed.reason };
+    const settled = this.#settled(run, outcome, closed.finishedAt, false);
+    const step = new Step();
+    step.write({ kind: 'settle', runId: run.runId });
+    if (settled.givesToken) this.#giveTokens(step, closed);
+    this.#act(step, settled.actions, closed);
+    if (await this.#writer.write(step.writes)) step.confirm();
+  }
+
+  /** An open run whose process died while it ran. */
+  #closeInterrupted(run: OpenRun): Promise<void> {
+    const now = this.#ports.clock.now();
+    const reason = 'process died while running';
+    const error = { code: 'interrupted', message: reason, detail: null };
+    const outcome: Outcome = { ...succeededOutcome, state: 'interrupted', reason, error, guarantee: null };
+    return this.#closeBy(run, null, null, outcome, now, true);
+  }
+
+  #disable(step: Step, run: OpenRun, reason: string, at: Instant): void {
+    const armed = this.#roster.get(run.scheduleId);
+    if (armed === undefined || !armed.definition.enabled) return;
+    step.write({ kind: 'disable', scheduleId: armed.definition.scheduleId, at, reason });
+    step.afterwards(() => {
+      this.events.emit('schedule:disabled', { schedule: run.schedule, reason });
+      armed.definition = { ...armed.definition, enabled: false };
+      this.#forget(this.#followers.define(armed.definition));
+      this.#roster.slots.disarm(armed.definition.scheduleId);
+      this.#stale = true;
+      if (this.isOn) this.#wake();
+    });
+  }
+
+  /** Actions of a run that has ended. */
+  #act(
+    step: Step,
+    actions: readonly Action[],
+    { run, finishedAt, state, reason }: Pick<Closing, 'run' | 'finishedAt' | 'state' | 'reason'>,
+  ): void {
+    for (const action of actions) {
+      if (action.kind !== 'call') {
+        const what = action.kind === 'emit' ? `event ${action.name}` : `a message to ${action.channel}`;
+        const line = `not delivered: ${what}; there is no ${action.kind === 'emit' ? 'event bus' : 'channel'} yet`;
+        step.write({ kind: 'log', line: { runId: run.runId, loggedAt: finishedAt, stream: 'scheduler', level: 'warn', line } });
+        continue;
+      }
+      const called: OpenRun = {
+        ...run,
+        runId: this.#ports.newRunId(finishedAt),
+        scheduleId: null,
+        exe: 'procedure',
+        call: action.procedure,
+        trigger: 'event',
+        openedAt: finishedAt,
+        notBefore: null,
+        attempt: 1,
+        params: { schedule: run.schedule, state, reason, failed_run_id: run.runId },
+        parentRunId: run.runId,
+        retryOf: null,
+        group: null,
+        fire: null,
+        alone: true,
+      };
+      this.#open(step, called);
+    }
+  }
+
+  // ---- The backlog in the table ----
+
+  async #refill(): Promise<void> {
+    if (this.#refilling) return;
+    this.#refilling = true;
+    try {
+      const mark = this.#backlog.beginRefill();
+      const now = this.#hostNow ?? this.#ports.clock.now();
+      const request = { now, limit: refillRows, perGroup: refillPerGroup };
+      const rows = await this.#calls.untilAnswered('waiting', (signal) => this.#ports.ledger.waiting(request, signal));
+      const recovering = this.#recovering;
+      if (recovering !== undefined) for (const run of rows) if (run.openedAt < recovering.before) recovering.roots.add(run.rootRunId);
+      this.#backlog.refill(
+        mark,
+        rows.filter((run) => !this.#running.has(run.runId)),
+        rows.length < refillRows,
+      );
+    } finally {
+      this.#refilling = false;
+    }
+  }
+
+  // ---- Alerts ----
+
+  async #heedAlerts(): Promise<void> {
+    if (this.#mode !== 'running') return;
+    const { clock } = this.#ports;
+    const settings = this.#demand();
+    const now = clock.now();
+    const counts = this.#backlog.counts();
+    let pending = 0;
+    for (const queue of counts.queues.values()) pending += queue.pending;
+    this.#busySince = counts.active >= counts.workers && pending > 0 ? (this.#busySince ?? now) : null;
+    if (clock.monotonicMs() - this.#alertsCheckedMs < settings.checkIntervalMs) return;
+    this.#alertsCheckedMs = clock.monotonicMs();
+    const { raise, clear } = alertsOf(
+      {
+        failing: [...this.#roster.all()]
+          .filter((armed) => armed.counters.consecutiveFailures > 0)
+          .map((armed) => ({ schedule: armed.definition.name, consecutiveFailures: armed.counters.consecutiveFailures })),
+        isComplete: true,
+        waiting: pending,
+        busySince: this.#busySince,
+        running: [...this.#running.values()].map(({ run, startedAt }) => ({
+          runId: run.runId,
+          schedule: run.schedule,
+          startedAt,
+          usualMs: null,
+          timeoutMs: this.#roster.get(run.scheduleId)?.definition.policy.timeoutMs ?? null,
+        })),
+      },
+      settings.alerts,
+      this.#alerts,
+      now,
+      () => this.#ports.newRunId(now),
+    );
+    for (const alert of [...raise, ...clear]) await this.#tellAlert(alert, now);
+  }
+
+  /** A broken rule runs the actions of its schedule, or the system's, once. */
+  async #tellAlert(alert: Alert, now: Instant): Promise<void> {
+    const step = new Step();
+    step.write({ kind: 'alert', alert });
+    if (alert.endedAt === null) {
+      const own = [...this.#roster.all()].find((armed) => armed.definition.name === alert.schedule)?.definition;
+      const actions = own === undefined || own.policy.onFail.length === 0 ? this.#demand().onFail : own.policy.onFail;
+      const run = openedRun(own ?? wholeScheduler, {
+        runId: alert.runId ?? alert.alertId,
+        trigger: 'event',
+        scheduledAt: now,
+        openedAt: now,
+      });
+      this.#act(step, actions, { run, finishedAt: now, state: 'failed', reason: `${alert.rule}: ${alert.detail}` });
+    }
+    if (!(await this.#writer.write(step.writes))) return;
+    step.confirm();
+    this.#dispatch();
+    if (alert.endedAt === null) {
+      this.#alerts = [...this.#alerts, alert];
+      this.events.emit('alert:raised', alert);
+    } else {
+      this.#alerts = this.#alerts.filter((other) => other.alertId !== alert.alertId);
+      this.events.emit('alert:cleared', alert);
+    }
+  }
+}
+
+const succeededOutcome: Outcome = {
+  state: 'succeeded',
+  reason: null,
+  result: null,
+  rowsChanged: null,
+  error: null,
+  guarantee: null,
+  conflicts: 0,
+};
+
+function failedOutcome(error: unknown): Outcome {
+  const code = error instanceof Diagnostic ? error.code : 'internal';
+  const message = error instanceof Error ? error.message : String(error);
+  return { ...succeededOutcome, state: 'failed', reason: message, error: { code, message, detail: null } };
+}
+
+/** Nothing is left that could be left out. */
+function isBare(outcome: Outcome): boolean {
+  return outcome.result === null && (outcome.error?.detail ?? null) === null && outcome.reason?.includes('could not be kept') === true;
+}
+
+function withoutDetails(outcome: Outcome, cause: unknown): Outcome {
+  const clean = (text: string): string => text.replaceAll('\0', '\uFFFD').slice(0, 10_000);
+  const { error } = outcome;
+  const why = `what it answered could not be kept: ${cause instanceof Error ? cause.message : String(cause)}`;
+  return {
+    ...outcome,
+    reason: clean(outcome.reason === null ? why : `${outcome.reason}; ${why}`),
+    result: null,
+    error: error === null ? null : { code: error.code, message: clean(error.message), detail: null },
+  };
+}
+
+/** The clock was ahead when it was opened: its wait counts from now. */
+function inThisTime(run: OpenRun, now: Instant): OpenRun {
+  if (run.openedAt <= now || run.notBefore === null) return run;
+  return { ...run, notBefore: now + (run.notBefore - run.openedAt) };
+}
+
+/** Whom alerts of no schedule are told for. */
+const wholeScheduler: Definition = {
+  scheduleId: 0,
+  name: 'scheduler',
+  version: 0,
+  enabled: true,
+  effectiveFrom: 0,
+  exe: 'procedure',
+  call: '',
+  timing: undefined,
+  policy: {
+    overlap: 'allow',
+    overlapLimit: 0,
+    catchupLimit: 0,
+    catchupWithinMs: 0,
+    after: [],
+    afterState: 'any',
+    queue: 'default',
+    priority: 'high',
+    retry: { backoff: 'fixed', maxDelayMs: 0, jitter: false },
+    disableAfterFailures: 0,
+    onCrash: 'fail',
+    onComplete: [],
+    onFail: [],
+    onSkip: [],
+  },
+};
+
+/** What whoever waits for a run hears when the scheduler leaves first. */
+function leftOpen(runId: string): FinishedRun {
+  const reason = 'the scheduler stopped; the run stays open for the next start';
+  return {
+    runId,
+    schedule: '',
+    trigger: 'manual',
+    scheduledAt: 0,
+    attempt: 1,
+    state: 'interrupted',
+    reason,
+    final: false,
+    result: null,
+    rowsChanged: null,
+    durationMs: null,
+  };
+}

@@ -1,0 +1,81 @@
+// How a definition becomes an open run: by its clock, after its parents, by hand, to make up for the past.
+
+import type { Instant } from '../core/instant.ts';
+import type { JsonValue } from '../core/jsonValue.ts';
+import type { Timing } from './cadence/cadence.ts';
+import type { ClosedState, Closing, Counters, OpenRun, RunGroup, Trigger } from './run.ts';
+import type { Definition } from './schedule.ts';
+
+export interface Opening {
+  readonly runId: string;
+  readonly trigger: Trigger;
+  readonly scheduledAt: Instant;
+  readonly openedAt: Instant;
+  readonly params?: Readonly<Record<string, JsonValue>>;
+  readonly parentRunId?: string | null;
+  /** Its own id where nothing came before it. */
+  readonly rootRunId?: string;
+  readonly fire?: number | null;
+  readonly alone?: boolean;
+  /** Without it: what the schedule's `overlap` says. */
+  readonly group?: RunGroup | null;
+}
+
+export function openedRun(definition: Definition, opening: Opening): OpenRun {
+  const { policy } = definition;
+  return {
+    runId: opening.runId,
+    scheduleId: definition.scheduleId,
+    schedule: definition.name,
+    exe: definition.exe,
+    call: definition.call,
+    trigger: opening.trigger,
+    scheduledAt: opening.scheduledAt,
+    openedAt: opening.openedAt,
+    notBefore: null,
+    attempt: 1,
+    queue: policy.queue,
+    priority: policy.priority,
+    params: opening.params ?? {},
+    scheduleVersion: definition.version,
+    rootRunId: opening.rootRunId ?? opening.runId,
+    parentRunId: opening.parentRunId ?? null,
+    retryOf: null,
+    group: opening.group === undefined ? groupOf(definition, opening.trigger) : opening.group,
+    fire: opening.fire ?? null,
+    alone: opening.alone ?? false,
+  };
+}
+
+/** The next attempt of a run. */
+export function nextAttempt(run: OpenRun, attempt: { runId: string; openedAt: Instant; notBefore: Instant | null }): OpenRun {
+  return { ...run, ...attempt, attempt: run.attempt + 1, retryOf: run.runId };
+}
+
+/** What closes without having begun. */
+export function refusedClosing(run: OpenRun, state: ClosedState, reason: string, at: Instant, counters: Counters): Closing {
+  return { run, startedAt: null, finishedAt: at, state, reason, final: true, outcome: null, counters, waitedFor: null };
+}
+
+/** Runs by hand run beside everything; those of the clock one at a time, unless they may overlap. */
+function groupOf(definition: Definition, trigger: Trigger): RunGroup | null {
+  if (isAside(trigger) || definition.policy.overlap === 'allow') return null;
+  return { key: `schedule:${definition.scheduleId}`, limit: 1 };
+}
+
+/** Overlap and `max_runs` leave them out of account. */
+export function isAside(trigger: Trigger): boolean {
+  return trigger === 'manual' || trigger === 'backfill' || trigger === 'api';
+}
+
+/** What the clock's fires are called. */
+export function triggerOf(timing: Timing | undefined): Trigger {
+  switch (timing?.cadences.find((cadence) => cadence.kind !== 'reboot')?.kind) {
+    case 'interval':
+      return 'interval';
+    case 'once':
+      return 'once';
+    default:
+      return 'cron';
+  }
+}
