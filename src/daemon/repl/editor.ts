@@ -7,6 +7,7 @@
 
 import { emitKeypressEvents } from 'node:readline';
 import type { Readable } from 'node:stream';
+import type { Notice } from '../notice.ts';
 import type { Buffer, Cut } from './buffer.ts';
 import * as edit from './buffer.ts';
 import type { History } from './history.ts';
@@ -70,7 +71,15 @@ interface Search {
   readonly original: Buffer;
 }
 
+/** A line over the prompt that may be written anew. */
+interface Told {
+  readonly notice: Notice;
+  readonly count: number;
+}
+
 const menuRows = 5;
+/** Of what is told while one types, so many lines are kept up to date; older ones stay as they are. */
+const mostTold = 8;
 const mostUndone = 200;
 
 export class Editor {
@@ -95,6 +104,7 @@ export class Editor {
   #search: Search | undefined;
   #completing = 0;
   #painting = false;
+  #told: readonly Told[] = [];
 
   constructor(options: EditorOptions) {
     this.#options = options;
@@ -148,6 +158,39 @@ export class Editor {
   end(): void {
     this.#ended = true;
     this.#settle({ kind: 'end' });
+  }
+
+  /** Somebody may be typing: what is told now belongs over the prompt. */
+  get isReading(): boolean {
+    return this.#answer !== undefined && this.#opened;
+  }
+
+  /** Writes lines over what is being typed. One that says the same as a line still in view takes its place and counts up. */
+  tell(notices: readonly Notice[]): void {
+    let told = [...this.#told];
+    let first = told.length;
+    for (const notice of notices) {
+      const same = notice.key === undefined ? -1 : told.findIndex((line) => line.notice.key === notice.key);
+      if (same === -1) told.push({ notice, count: notice.count });
+      else {
+        told[same] = { notice, count: (told[same]?.count ?? 0) + notice.count };
+        first = Math.min(first, same);
+      }
+    }
+    let replacing = this.#told.length - first;
+    if (!this.#painter.canReplace(replacing)) {
+      // They have scrolled away, or something else was written since.
+      told = notices.map((notice) => ({ notice, count: notice.count }));
+      first = 0;
+      replacing = 0;
+    }
+    const columns = this.#painter.columns - 1;
+    const rows = told.slice(first).map(({ notice, count }) => {
+      const text = notice.line(count, columns);
+      return { text, width: visibleWidth(text) };
+    });
+    this.#painter.paintBelow({ rows, replacing }, this.#frame());
+    this.#told = told.slice(-mostTold);
   }
 
   // ---- Keys ----
@@ -472,7 +515,11 @@ export class Editor {
   }
 
   #paint(): void {
-    this.#painter.paint({ ...this.#layout(), footer: this.#footer() });
+    this.#painter.paint(this.#frame());
+  }
+
+  #frame(): Frame {
+    return { ...this.#layout(), footer: this.#footer() };
   }
 
   #finishFrame(mark = ''): void {

@@ -1,5 +1,6 @@
 // Draws frames over one another at the bottom of what the terminal shows. It knows only relative moves, because nobody
-// tells a program at which line of the screen it stands; everything it believes about the screen is in `#shown`.
+// tells a program at which line of the screen it stands; everything it believes about the screen is in `#shown`, and how many rows
+// over that are its own too in `#above`.
 
 import type { Writable } from 'node:stream';
 
@@ -21,6 +22,13 @@ export interface Frame {
   readonly footer: readonly FrameRow[];
 }
 
+/** Rows that are written over the frame and stay there. */
+export interface Above {
+  readonly rows: readonly FrameRow[];
+  /** How many of the rows that stand there already, counted from the frame upwards, they take the place of. */
+  readonly replacing: number;
+}
+
 const nothing: Frame = { rows: [], cursorRow: 0, cursorColumn: 0, footer: [] };
 
 export class Painter {
@@ -29,6 +37,8 @@ export class Painter {
   #shown: Frame = nothing;
   /** The first row of the frame that is in view, where the frame is higher than the terminal. */
   #top = 0;
+  /** So many rows right over the frame were written here and are in view for certain, however high the frame was since. */
+  #above = 0;
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
@@ -46,6 +56,21 @@ export class Painter {
     this.#show(this.#inView(frame));
   }
 
+  /** Whether the last `rows` of those over the frame can be written anew. */
+  canReplace(rows: number): boolean {
+    return rows <= this.#above;
+  }
+
+  /** Writes over the frame, which moves down, and paints it anew. */
+  paintBelow({ rows, replacing }: Above, frame: Frame): void {
+    const next = this.#inView(frame);
+    const texts = [...rows, ...next.rows].map((row) => row.text);
+    const cursor = `${vertical(next.cursorRow - next.rows.length + 1)}\r${right(next.cursorColumn)}`;
+    this.#terminal.write(`\x1b[?25l${vertical(-this.#shown.cursorRow - replacing)}\r\x1b[J${texts.join('\r\n')}${cursor}\x1b[?25h`);
+    this.#above += rows.length - replacing;
+    this.#remember(next);
+  }
+
   /** Leaves the whole frame behind, in the scrollback too, with the cursor on a fresh line under it. */
   finish(frame: Frame): void {
     this.#show({ rows: frame.rows, cursorRow: frame.rows.length - 1, cursorColumn: 0, footer: [] });
@@ -57,6 +82,7 @@ export class Painter {
   forget(): void {
     this.#shown = nothing;
     this.#top = 0;
+    this.#above = 0;
   }
 
   clearScreen(): void {
@@ -102,7 +128,12 @@ export class Painter {
     }
     output += `${vertical(next.cursorRow - row)}\r${right(next.cursorColumn)}`;
     this.#terminal.write(`\x1b[?25l${output}\x1b[?25h`);
-    this.#shown = next;
+    this.#remember(next);
+  }
+
+  #remember(shown: Frame): void {
+    this.#shown = shown;
+    this.#above = Math.min(this.#above, Math.max(this.height - shown.rows.length, 0));
   }
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Notice } from '../../../src/daemon/notice.ts';
 import { type Completion, Editor, type EditorOptions, type Entered } from '../../../src/daemon/repl/editor.ts';
 import { openHistory } from '../../../src/daemon/repl/history.ts';
 import { Keys, Screen } from './screen.ts';
@@ -436,5 +437,100 @@ describe('the terminal', () => {
     expect(modes).toEqual([false]);
     expect(bench.keys.isRaw).toBe(true);
     expect(bench.screen.text).toBe('> SELECT\n> SELECT 1');
+  });
+});
+
+describe('a line that is told', () => {
+  const line = (text: string, key?: string): Notice => ({
+    ...(key === undefined ? {} : { key }),
+    count: 1,
+    line: (count, columns) => `${text}${count > 1 ? ` x${count}` : ''}`.slice(0, columns),
+  });
+
+  it('stands over the prompt, and what is being typed goes on as if nothing had been', async () => {
+    const { screen, editor } = start();
+    await bench.type('SELECT 1,', enter, '2');
+    editor.tell([line('one'), line('two')]);
+    expect(screen.text).toBe('one\ntwo\n> SELECT 1,\n. 2');
+    await bench.type(left, '1', up, home, 'x');
+    expect(screen.text).toBe('one\ntwo\n> xSELECT 1,\n. 12');
+    expect(screen.cursor).toEqual({ line: 2, column: 3 });
+    await bench.type(end, down, end, ';', enter);
+    expect(await bench.answer()).toEqual({ kind: 'text', text: 'xSELECT 1,\n12;' });
+    expect(screen.text).toBe('one\ntwo\n> xSELECT 1,\n. 12;');
+  });
+
+  it('takes the place of one that said the same, and counts', async () => {
+    const { screen, editor } = start();
+    await bench.type('SELECT');
+    editor.tell([line('a at 1', 'a')]);
+    editor.tell([line('b at 1', 'b')]);
+    editor.tell([line('a at 2', 'a')]);
+    editor.tell([line('a at 3', 'a'), line('c'), line('c')]);
+    expect(screen.text).toBe('a at 3 x3\nb at 1\nc\nc\n> SELECT');
+    await bench.type('ED');
+    editor.tell([line('b at 4', 'b')]);
+    expect(screen.text).toBe('a at 3 x3\nb at 4 x2\nc\nc\n> SELECTED');
+    expect(screen.cursor).toEqual({ line: 4, column: 10 });
+  });
+
+  it('begins anew under what was entered since', async () => {
+    const { screen, editor } = start();
+    editor.tell([line('a at 1', 'a')]);
+    await bench.type('SELECT 1;', enter);
+    bench.read();
+    editor.tell([line('a at 2', 'a')]);
+    expect(screen.text).toBe('a at 1\n> SELECT 1;\na at 2\n>');
+  });
+
+  it('never writes over what has left the screen', async () => {
+    const { screen, editor } = start({ rows: 6 });
+    editor.tell([line('a at 1', 'a')]);
+    for (let at = 1; at <= 4; at++) editor.tell([line(`line ${at}`)]);
+    expect(screen.window).toBe('a at 1\nline 1\nline 2\nline 3\nline 4\n>');
+    editor.tell([line('a at 2', 'a')]);
+    expect(screen.window).toBe('a at 2 x2\nline 1\nline 2\nline 3\nline 4\n>');
+    await bench.type('SELECT', altEnter);
+    await bench.type(backspace);
+    editor.tell([line('a at 3', 'a')]);
+    expect(screen.text).toBe('a at 2 x2\nline 1\nline 2\nline 3\nline 4\na at 3\n> SELECT');
+  });
+
+  it('leaves a menu and a search open', async () => {
+    const { screen, editor, history } = start({ columns: 60 });
+    history.add('SELECT 5;');
+    bench.completion = { start: 0, end: 1, candidates: ['alpha', 'beta'] };
+    await bench.type('a', '\t', '\t');
+    editor.tell([line('one')]);
+    expect(screen.text).toBe('one\n> alpha\nalpha  beta');
+    await bench.type('\t');
+    expect(screen.text).toBe('one\n> beta\nalpha  beta');
+    await bench.type('\x07', control('u'), control('r'), '5');
+    editor.tell([line('two')]);
+    expect(screen.text).toMatch(/^one\ntwo\n> SELECT 5;\nhistory: 5_/);
+    await bench.type(enter);
+    expect(await bench.answer()).toEqual({ kind: 'text', text: 'SELECT 5;' });
+  });
+
+  it('stands right also over rows that fill the terminal, and over more of them than it has', async () => {
+    const { screen, editor } = start({ columns: 10, rows: 5 });
+    await bench.type('東京東京;;');
+    editor.tell([line('one', 'a')]);
+    expect(screen.window).toBe('one\n> 東京東京\n;;');
+    await bench.type(altEnter, '1', altEnter, '2', altEnter, '3', altEnter, '4');
+    editor.tell([line('two', 'a')]);
+    expect(screen.window).toBe(';;\n. 1\n. 2\n. 3\n. 4');
+    expect(screen.text).toContain('two\n;;');
+    await bench.type('5;', enter);
+    expect(screen.text).toMatch(/> 東京東京\n;;\n\. 1\n\. 2\n\. 3\n\. 45;$/);
+  });
+
+  it('keeps its distance after the terminal has changed its width', async () => {
+    const { screen, editor } = start({ columns: 20 });
+    await bench.type('SELECT 123456');
+    editor.tell([line('a at 1, a long line', 'a')]);
+    screen.resize(12);
+    editor.tell([line('a at 2', 'a')]);
+    expect(screen.text).toBe('a at 1, a lo\nng line\na at 2\n> SELECT 123\n456');
   });
 });
