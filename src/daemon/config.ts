@@ -8,6 +8,8 @@ export interface Config {
   readonly file: string;
   /** Where history is kept over sessions; undefined: nowhere. */
   readonly historyPath: string | undefined;
+  /** Where it is kept what this user has committed and run. */
+  readonly trustPath: string | undefined;
   readonly color: boolean;
   /** A terminal that moves its cursor; without one, lines are read as they come. */
   readonly canEdit: boolean;
@@ -34,7 +36,8 @@ export function readConfig(environment: Environment = process.env): Config {
   const isDumb = environment.TERM === 'dumb';
   return {
     file: given(environment.CUCKOO_FILE) ?? './cuckoo.duckdb',
-    historyPath: historyPath(environment),
+    historyPath: statePath(environment, 'history'),
+    trustPath: statePath(environment, 'trust'),
     // https://no-color.org: set and not empty, whatever it holds.
     color: given(environment.NO_COLOR) === undefined && !isDumb,
     canEdit: !isDumb,
@@ -43,12 +46,12 @@ export function readConfig(environment: Environment = process.env): Config {
   };
 }
 
-function historyPath(environment: Environment): string | undefined {
+function statePath(environment: Environment, name: string): string | undefined {
   const state = given(environment.XDG_STATE_HOME);
   // The XDG specification: a path that is not absolute is ignored.
-  if (state !== undefined && isAbsolute(state)) return join(state, 'cuckoo', 'history');
+  if (state !== undefined && isAbsolute(state)) return join(state, 'cuckoo', name);
   const home = given(environment.HOME) ?? given(homedir());
-  return home === undefined ? undefined : join(home, '.local', 'state', 'cuckoo', 'history');
+  return home === undefined ? undefined : join(home, '.local', 'state', 'cuckoo', name);
 }
 
 function given(value: string | undefined): string | undefined {

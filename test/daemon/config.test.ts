@@ -3,20 +3,22 @@ import { describe, expect, it } from 'vitest';
 import { readConfig } from '../../src/daemon/config.ts';
 
 describe('the environment', () => {
-  it('says nothing: the file in this folder, colours, history under the home folder', () => {
+  it('says nothing: the file in this folder, colours, history and what was run under the home folder', () => {
     expect(readConfig({ HOME: '/home/ada' })).toEqual({
       file: './cuckoo.duckdb',
       color: true,
       canEdit: true,
       historyPath: '/home/ada/.local/state/cuckoo/history',
+      trustPath: '/home/ada/.local/state/cuckoo/trust',
       poolSize: 4,
       environment: { HOME: '/home/ada' },
     });
     expect(readConfig({}).historyPath).toBe(`${homedir()}/.local/state/cuckoo/history`);
   });
 
-  it('moves history by XDG_STATE_HOME where that is absolute', () => {
+  it('moves both by XDG_STATE_HOME where that is absolute', () => {
     expect(readConfig({ HOME: '/h', XDG_STATE_HOME: '/state' }).historyPath).toBe('/state/cuckoo/history');
+    expect(readConfig({ HOME: '/h', XDG_STATE_HOME: '/state' }).trustPath).toBe('/state/cuckoo/trust');
     expect(readConfig({ HOME: '/h', XDG_STATE_HOME: 'state' }).historyPath).toBe('/h/.local/state/cuckoo/history');
   });
 
