@@ -14,6 +14,8 @@ export interface CommandLine {
   readonly format: Mode | undefined;
   readonly color: boolean;
   readonly readOnly: boolean;
+  /** The shell runs what falls due. */
+  readonly scheduler: boolean;
 }
 
 export type Input =
@@ -53,6 +55,7 @@ export function parseCommandLine(argv: readonly string[]): Asked {
     )
     .option('--no-color', 'write no colours')
     .option('--readonly', 'open the database for reading only; it must exist')
+    .option('--no-scheduler', 'the shell runs no schedules')
     .version(`cuckoo ${cuckooVersion} (DuckDB ${duckdbVersion})`, '-V, --version', 'say the versions and leave')
     .helpOption('-h, --help', 'say this and leave')
     .addHelpText('after', manual)
@@ -71,13 +74,11 @@ export function parseCommandLine(argv: readonly string[]): Asked {
     if (error instanceof CommanderError && error.exitCode === 0) return { kind: 'print', text: printed };
     throw usage(error);
   }
-  const options = command.opts<{ format?: Mode; color: boolean; readonly?: boolean }>();
+  const options = command.opts<{ format?: Mode; color: boolean; readonly?: boolean; scheduler: boolean }>();
   const [file] = command.args;
   if (file === '') throw new Diagnostic('usage', 'FILE is empty', { hint: 'name a file, or leave it out for ./cuckoo.duckdb' });
-  return {
-    kind: 'run',
-    commandLine: { file, inputs, format: options.format, color: options.color, readOnly: options.readonly ?? false },
-  };
+  const { format, color, readonly: readOnly = false, scheduler } = options;
+  return { kind: 'run', commandLine: { file, inputs, format, color, readOnly, scheduler } };
 }
 
 /** A mode by its name; a Diagnostic that lists them otherwise. */
@@ -92,6 +93,9 @@ export function readMode(word: string): Mode {
 
 const manual = `
 With neither -c nor -f, standard input is run; on a terminal the shell begins.
+The shell runs what falls due while it is open, unless --no-scheduler or --readonly
+says otherwise; a script never does. Of a file with schedules that you have not run
+before, nothing runs until RESUME SCHEDULER.
 -c and -f run in the order given. A script stops at its first error, names its place and leaves the rest undone.
 
 Exit codes:
@@ -104,7 +108,8 @@ Exit codes:
 Environment:
   CUCKOO_FILE      the database where FILE is left out
   NO_COLOR         when not empty, no colours
-  XDG_STATE_HOME   history is kept in $XDG_STATE_HOME/cuckoo/history (default: ~/.local/state)
+  XDG_STATE_HOME   history and what you have run are kept in $XDG_STATE_HOME/cuckoo
+                   (default: ~/.local/state/cuckoo)
 
 Examples:
   cuckoo                                     the shell on ./cuckoo.duckdb

@@ -3,11 +3,17 @@
 
 import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import type { Clock } from '../scheduler/clock.ts';
 import { type CommandLine, type Input, parseCommandLine } from './cli.ts';
 import { type Config, readConfig } from './config.ts';
 import { type ExitCode, exitCodeOf, exitCodes, toDiagnostic } from './exit.ts';
+import type { Fires } from './fires.ts';
+import type { Host, HostedScheduler } from './host.ts';
 import { OutputClosed } from './output.ts';
+import type { Terminal } from './repl/painter.ts';
+import type { Repl } from './repl/repl.ts';
 import type { Outcome, Shell } from './shell.ts';
+import type { KnownFile } from './trust.ts';
 import { cuckooVersion, duckdbVersion } from './version.ts';
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -39,18 +45,21 @@ async function serve(commandLine: CommandLine, config: Config): Promise<ExitCode
   const interactive = commandLine.inputs.length === 0 && stdin.isTTY;
   const color = commandLine.color && config.color;
   if (interactive) (stdout.isTTY ? stdout : stderr).write(greeting(file, commandLine.readOnly));
-  const [{ openEngine }, { Output }, { Shell }, { claimFile }, { systemClock }] = await Promise.all([
+  const [{ openEngine }, { Output }, { Shell }, { claimFile }, { systemClock }, { KnownFile, Trust }] = await Promise.all([
     import('../engine/engine.ts'),
     import('./output.ts'),
     import('./shell.ts'),
     import('./lock.ts'),
     import('../scheduler/clock.ts'),
+    import('./trust.ts'),
   ]);
   const { environment, poolSize } = config;
   const engine = await openEngine(file, { readOnly: commandLine.readOnly, claim: claimFile, environment, poolSize });
   try {
     // Whoever may start a shell on the file may do with it what DuckDB's own shell would let them do.
     const session = await engine.session({ actor: userInfo().username, admin: true });
+    const known = commandLine.readOnly ? undefined : new KnownFile(engine, new Trust(config.trustPath));
+    const told: { fires?: Fires } = {};
     const shell = new Shell({
       engine,
       session,
@@ -60,9 +69,13 @@ async function serve(commandLine: CommandLine, config: Config): Promise<ExitCode
       mode: commandLine.format ?? 'duckbox',
       color: { output: color && stdout.isTTY, errors: color && stderr.isTTY },
       interactive,
+      known,
+      onRuns: (runIds) => told.fires?.answered(runIds),
     });
     try {
-      if (interactive) return await converse(shell, config, color);
+      const scheduler = commandLine.scheduler ? (engine as unknown as { scheduler: HostedScheduler | undefined }).scheduler : undefined;
+      const hosted = known === undefined || scheduler === undefined ? undefined : { scheduler, known, clock: systemClock, told };
+      if (interactive) return await converse(shell, config, color, hosted);
       return await runInputs(shell, commandLine.inputs);
     } finally {
       await shell.close();
@@ -133,7 +146,16 @@ function greeting(file: string, readOnly: boolean): string {
   return `Cuckoo ${cuckooVersion}, DuckDB ${duckdbVersion}, ${file}${what}\nStatements end with ;  .help tells more, .quit leaves.\n`;
 }
 
-async function converse(shell: Shell, config: Config, color: boolean): Promise<ExitCode> {
+/** What it takes for the shell to run what falls due. */
+interface Hosted {
+  readonly scheduler: HostedScheduler;
+  readonly known: KnownFile;
+  readonly clock: Clock;
+  /** Where the shell finds who tells of runs. */
+  readonly told: { fires?: Fires };
+}
+
+async function converse(shell: Shell, config: Config, color: boolean, hosted: Hosted | undefined): Promise<ExitCode> {
   const [{ Repl }, { openHistory }] = await Promise.all([import('./repl/repl.ts'), import('./repl/history.ts')]);
   const { stdin, stdout, stderr } = process;
   const history = openHistory(config.historyPath);
@@ -147,15 +169,21 @@ async function converse(shell: Shell, config: Config, color: boolean): Promise<E
     color,
     canEdit: config.canEdit,
     suspend: process.platform === 'win32' ? undefined : () => process.kill(0, 'SIGTSTP'),
+    onPrompt: () => hosted?.told.fires?.flush(),
   });
+  let host: Host | undefined;
   let ended: ExitCode | undefined;
+  let leaves = false;
   const leave = (code: ExitCode) => (): void => {
     if (ended !== undefined) process.exit(ended);
     ended = code;
     repl.interrupt();
     repl.leave();
   };
-  const onInterrupt = (): void => repl.interrupt();
+  const onInterrupt = (): void => {
+    if (!leaves) repl.interrupt();
+    else if (host?.hurry() !== false) process.exit(ended ?? exitCodes.interrupted);
+  };
   // The statement that met it says why; no other could do anything.
   const offFatal = shell.engine.database.onFatal(() => {
     ended ??= exitCodes.failed;
@@ -170,13 +198,56 @@ async function converse(shell: Shell, config: Config, color: boolean): Promise<E
   process.on('SIGHUP', onHangup);
   process.on('exit', onExit);
   try {
+    if (hosted !== undefined) host = await beginToHost(hosted, { shell, repl, terminal, color });
     await repl.run();
+    leaves = true;
+    await host?.end();
     return ended ?? exitCodes.done;
   } finally {
+    hosted?.told.fires?.close();
     offFatal();
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onTerminate);
     process.off('SIGHUP', onHangup);
     process.off('exit', onExit);
   }
+}
+
+interface Place {
+  readonly shell: Shell;
+  readonly repl: Repl;
+  readonly terminal: Terminal;
+  readonly color: boolean;
+}
+
+/** A scheduler that cannot begin is told, and the shell goes on without one. */
+async function beginToHost({ scheduler, known, clock, told }: Hosted, { shell, repl, terminal, color }: Place): Promise<Host> {
+  const [{ Host }, { Fires }, { folded }] = await Promise.all([
+    import('./host.ts'),
+    import('./fires.ts'),
+    import('./render/terminalText.ts'),
+  ]);
+  if (known.problem !== undefined) shell.warn(`note: what you run is not remembered: ${known.problem}`);
+  await shell.knownZone();
+  const fires = new Fires({
+    events: scheduler.events,
+    clock,
+    setting: () => shell.fires,
+    zone: () => shell.zone,
+    color,
+    ready: () => repl.canTell,
+    tell: (notices) => repl.tell(notices),
+  });
+  told.fires = fires;
+  const write = (line: string): void => {
+    terminal.write(`${folded(line, { columns: terminal.columns, indent: '   ' })}\n`);
+  };
+  const host = new Host({ engine: shell.engine, scheduler, known, clock, write, say: (line) => fires.say(line) });
+  try {
+    await host.begin();
+  } catch (error) {
+    shell.report(toDiagnostic(error));
+    shell.warn('the shell goes on without a scheduler');
+  }
+  return host;
 }

@@ -4,12 +4,13 @@
 import type { Writable } from 'node:stream';
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { Result } from '../engine/result.ts';
+import { Result } from '../engine/result.ts';
 import type { Session } from '../engine/session.ts';
 import type { Value } from '../engine/value.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import { failedRun, nextRunOf, runSentence, sentence, timeText, warningsOf } from './answer.ts';
 import { toDiagnostic } from './exit.ts';
+import type { FiresSetting } from './fires.ts';
 import { type Piece, readPieces } from './input.ts';
 import { type Output, OutputClosed, openOutput } from './output.ts';
 import { ProgressBar } from './progress.ts';
@@ -20,6 +21,7 @@ import type { Sink } from './render/sink.ts';
 import { folded, manyLines, oneLine } from './render/terminalText.ts';
 import { runCommand } from './repl/commands.ts';
 import { readScript, runPieces } from './script.ts';
+import type { KnownFile } from './trust.ts';
 
 export type TimerSetting = 'on' | 'off' | 'auto';
 
@@ -37,6 +39,10 @@ export interface ShellOptions {
   /** Colours in results and in errors. */
   readonly color: { readonly output: boolean; readonly errors: boolean };
   readonly interactive: boolean;
+  /** What is committed and run here is noted there. */
+  readonly known?: KnownFile | undefined;
+  /** Runs that a statement has answered. */
+  readonly onRuns?: (runIds: readonly string[]) => void;
 }
 
 /** A statement that took at least so long has its time told by itself. */
@@ -46,6 +52,7 @@ const deepestRead = 16;
 export class Shell {
   mode: Mode;
   timer: TimerSetting;
+  fires: FiresSetting = 'on';
   readonly #options: ShellOptions;
   readonly #standardOutput: Output;
   #output: Output;
@@ -56,6 +63,7 @@ export class Shell {
   #running = false;
   #interrupted = false;
   #zone: string | undefined;
+  #shownZone = 'UTC';
   #depth = 0;
 
   constructor(options: ShellOptions) {
@@ -72,6 +80,11 @@ export class Shell {
 
   get session(): Session {
     return this.#options.session;
+  }
+
+  /** In which instants were shown last. */
+  get zone(): string {
+    return this.#shownZone;
   }
 
   /** Runs what was typed or read. `name` is what an error is said to stand in; without one it was typed here. */
@@ -99,17 +112,20 @@ export class Shell {
 
   /** Executes one statement and shows its answer. For a script, a run that did not succeed is a mistake. */
   async show(statement: string, { script = false }: { readonly script?: boolean } = {}): Promise<void> {
-    const { session, clock, errors } = this.#options;
+    const { session, clock, errors, known, interactive } = this.#options;
     if (this.#interrupted) throw cancelled();
     const progress = new ProgressBar({ clock, terminal: errors, percent: () => session.progress() ?? -1 });
     this.#progress = progress;
     this.#running = true;
     let result: Result | undefined;
     try {
-      const zone = await this.#knownZone();
+      const zone = await this.knownZone();
       if (/time_?zone/i.test(statement)) this.#zone = undefined;
-      const answer = await session.execute(statement);
+      await known?.before(statement);
+      const answer = await this.#heeded(await session.execute(statement));
       result = answer;
+      // A script looks once, when it is done.
+      if (interactive && session.transaction === 'none') known?.noteChanges();
       await this.#present(answer, { zone, script });
       if (script && answer.failure !== undefined) throw answer.failure;
     } finally {
@@ -172,17 +188,46 @@ export class Shell {
   }
 
   async close(): Promise<void> {
+    await this.#options.known?.settled();
     await this.#once?.end();
     if (this.#output === this.#standardOutput) await this.#output.flush();
     else await this.#output.end();
   }
 
   /** Asked before a statement, because its rows keep the connection busy; and again only when one may have changed it. */
-  async #knownZone(): Promise<string> {
+  async knownZone(): Promise<string> {
     const { session } = this.#options;
     if (session.transaction === 'aborted') return this.#zone ?? 'UTC';
     this.#zone ??= await session.zone();
+    this.#shownZone = this.#zone;
     return this.#zone;
+  }
+
+  /** What this user has defined and run with a statement; its answer can still be read. */
+  async #heeded(answer: Result): Promise<Result> {
+    const { session, known, onRuns } = this.#options;
+    const [verb, noun = ''] = answer.tag.toLowerCase().split(' ');
+    const isRun = answer.form === 'runs';
+    // What stands in a transaction may still be rolled back; what is then committed is seen to be new.
+    const isDefinition = verb === 'upsert' && answer.form === 'outcomes' && session.transaction === 'none';
+    if ((known === undefined && onRuns === undefined) || (!isRun && !isDefinition)) return answer;
+    const rows = await answer.toArray();
+    const column = (name: string): number => answer.columns.findIndex((found) => found.name === name);
+    if (isRun) {
+      const ran = rows.filter((row) => (row[column('run_id')] ?? null) !== null);
+      onRuns?.(ran.map((row) => String(row[column('run_id')])));
+      known?.vouch(
+        'schedule',
+        ran.map((row) => String(row[column('schedule')])),
+      );
+    } else if (noun === 'schedule' || noun === 'procedure' || noun === 'pipeline' || noun === 'calendar') {
+      known?.vouch(
+        noun,
+        rows.map((row) => String(row[column('name')])),
+      );
+    }
+    const { tag, columns, rowsChanged, warnings, notes, form, failure, prominent } = answer;
+    return Result.fromRows({ tag, columns, rowsChanged, warnings, notes, form, failure, prominent, rows });
   }
 
   async #present(result: Result, { zone, script }: { readonly zone: string; readonly script: boolean }): Promise<void> {

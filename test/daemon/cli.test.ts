@@ -20,7 +20,7 @@ function refused(...words: string[]): Diagnostic {
 
 describe('the command line', () => {
   it('may be empty', () => {
-    expect(read()).toEqual({ file: undefined, inputs: [], format: undefined, color: true, readOnly: false });
+    expect(read()).toEqual({ file: undefined, inputs: [], format: undefined, color: true, readOnly: false, scheduler: true });
   });
 
   it('keeps -c, -f and - in the order in which they were given', () => {
@@ -38,6 +38,10 @@ describe('the command line', () => {
   it('takes options behind the file, and a statement that begins with a dash', () => {
     expect(read('x.duckdb', '--format', 'CSV', '--no-color', '--readonly')).toMatchObject({ format: 'csv', color: false, readOnly: true });
     expect(read('-c', '-- nothing')).toMatchObject({ inputs: [{ text: '-- nothing' }] });
+  });
+
+  it('takes the scheduler away', () => {
+    expect(read('--no-scheduler', 'x.duckdb')).toMatchObject({ scheduler: false, file: 'x.duckdb' });
   });
 
   it('says versions and help on their own', () => {

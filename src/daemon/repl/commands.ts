@@ -4,6 +4,7 @@
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { suggest } from '../../parser/suggest.ts';
 import { readMode } from '../cli.ts';
+import type { FiresSetting } from '../fires.ts';
 import { modes } from '../render/mode.ts';
 import type { Outcome, Shell, TimerSetting } from '../shell.ts';
 
@@ -14,7 +15,7 @@ export interface ShellCommand {
   readonly aliases?: readonly string[];
   readonly argument: 'none' | 'optional' | 'required';
   /** What stands for the argument in help, and what Tab completes it with. */
-  readonly takes?: 'PATTERN' | 'NAME' | 'TABLE' | 'MODE' | 'FILE' | 'on|off|auto' | 'COMMAND';
+  readonly takes?: 'PATTERN' | 'NAME' | 'TABLE' | 'MODE' | 'FILE' | 'on|off|auto' | 'on|off|failures' | 'COMMAND';
   readonly summary: string;
   run(shell: Shell, argument: string): Promise<Outcome>;
 }
@@ -162,6 +163,17 @@ export const shellCommands: readonly ShellCommand[] = [
     },
   },
   {
+    name: 'fires',
+    argument: 'optional',
+    takes: 'on|off|failures',
+    summary: 'which runs of the schedules are told while you work',
+    async run(shell, argument) {
+      if (argument === '') await shell.say(`fires: ${shell.fires}\n`);
+      else shell.fires = readFires(argument);
+      return 'done';
+    },
+  },
+  {
     name: 'read',
     short: 'i',
     argument: 'required',
@@ -247,6 +259,12 @@ function readTimer(word: string): TimerSetting {
   const wanted = word.toLowerCase();
   if (wanted === 'on' || wanted === 'off' || wanted === 'auto') return wanted;
   throw new Diagnostic('usage', `'${word}' is neither on, off nor auto`, { hint: '.timer on | off | auto' });
+}
+
+function readFires(word: string): FiresSetting {
+  const wanted = word.toLowerCase();
+  if (wanted === 'on' || wanted === 'off' || wanted === 'failures') return wanted;
+  throw new Diagnostic('usage', `'${word}' is neither on, off nor failures`, { hint: '.fires on | off | failures' });
 }
 
 /** A name or a path may stand in quotes of either kind, doubled inside. */

@@ -94,6 +94,8 @@ export class Completer {
         return modes.filter((mode) => beginsWith(mode, typed));
       case 'on|off|auto':
         return ['on', 'off', 'auto'].filter((word) => beginsWith(word, typed));
+      case 'on|off|failures':
+        return ['on', 'off', 'failures'].filter((word) => beginsWith(word, typed));
       case 'NAME':
         return (await this.#source.names('schedule')).map(writtenName).filter((name) => beginsWith(name, typed));
       case 'TABLE':

@@ -10,6 +10,8 @@ interface LineReaderOptions {
   readonly output: Writable;
   readonly prompt: (text: string, line: number) => string;
   readonly isComplete: (text: string) => boolean;
+  /** Before each prompt: nothing is being typed now, and other lines may be written. */
+  readonly onPrompt?: () => void;
 }
 
 export class LineReader {
@@ -69,6 +71,7 @@ export class LineReader {
   }
 
   #ask(): void {
+    this.#options.onPrompt?.();
     const text = this.#lines.join('\n');
     this.#options.output.write(this.#options.prompt(`${text}\n`, this.#lines.length));
   }

@@ -2,6 +2,7 @@
 
 import { type OpenConstruct, Splitter, split } from '../../parser/split.ts';
 import { readPieces } from '../input.ts';
+import type { Notice } from '../notice.ts';
 import type { Outcome, Shell } from '../shell.ts';
 import { Completer, type CompletionSource } from './completion.ts';
 import { Editor, type Keyboard } from './editor.ts';
@@ -20,6 +21,8 @@ interface ReplOptions {
   readonly canEdit: boolean;
   /** Stops the process group, as Ctrl-Z does outside of raw mode. */
   readonly suspend: (() => void) | undefined;
+  /** The prompt is there again: what was kept from `tell` while a statement ran has its place now. */
+  readonly onPrompt?: () => void;
 }
 
 export class Repl {
@@ -29,13 +32,20 @@ export class Repl {
   #completion: Promise<unknown> = Promise.resolve();
   /** Ctrl-C on an empty line, so often in a row. */
   #idleInterrupts = 0;
+  #left = false;
 
   constructor(options: ReplOptions) {
     this.#options = options;
-    const { keyboard, terminal, history, color, suspend } = options;
+    const { keyboard, terminal, history, color, suspend, onPrompt } = options;
     const prompt = (text: string, line: number): string => this.#prompt(text, line);
     if (!options.canEdit) {
-      this.#reader = new LineReader({ input: keyboard, output: terminal, prompt, isComplete });
+      this.#reader = new LineReader({
+        input: keyboard,
+        output: terminal,
+        prompt,
+        isComplete,
+        ...(onPrompt === undefined ? {} : { onPrompt }),
+      });
       return;
     }
     const completer = new Completer(sourceOf(options.shell));
@@ -57,13 +67,26 @@ export class Repl {
     });
   }
 
+  /** Whether a line can be told right now: over what is being typed, or when there is no prompt any more. */
+  get canTell(): boolean {
+    return this.#left || (this.#reader instanceof Editor && this.#reader.isReading);
+  }
+
+  tell(notices: readonly Notice[]): void {
+    const { terminal } = this.#options;
+    if (this.#reader instanceof Editor && this.#reader.isReading) this.#reader.tell(notices);
+    else for (const notice of notices) terminal.write(`${notice.line(notice.count, terminal.columns)}\n`);
+  }
+
   /** Resolves when the user leaves. */
   async run(): Promise<void> {
     const { shell, terminal } = this.#options;
     this.#reader.open();
     try {
       for (;;) {
-        const entered = await this.#reader.read();
+        const reading = this.#reader.read();
+        if (this.#reader instanceof Editor) this.#options.onPrompt?.();
+        const entered = await reading;
         if (entered.kind === 'end') return;
         if (entered.kind === 'abandoned') {
           if (entered.text.trim() === '') this.#explainLeaving();
@@ -76,6 +99,7 @@ export class Repl {
       }
     } finally {
       this.#reader.close();
+      this.#left = true;
       if (shell.session.transaction !== 'none') terminal.write('The open transaction was rolled back.\n');
     }
   }
