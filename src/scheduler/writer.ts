@@ -40,9 +40,7 @@ export class Writer {
     if (this.#stopped) return Promise.reject(new Diagnostic('closed', 'the scheduler has stopped'));
     return new Promise((resolve, reject) => {
       this.#queue.push({ unit, resolve, reject });
-      this.#flushing ??= this.#flush().finally(() => {
-        this.#flushing = undefined;
-      });
+      this.#flushing ??= this.#flush();
     });
   }
 
@@ -58,11 +56,16 @@ export class Writer {
   }
 
   async #flush(): Promise<void> {
-    // One turn later: what is sent in the same turn goes together.
-    await Promise.resolve();
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, largestBatch);
-      await this.#send(batch);
+    try {
+      // One turn later: what is sent in the same turn goes together.
+      await Promise.resolve();
+      while (this.#queue.length > 0) {
+        const batch = this.#queue.splice(0, largestBatch);
+        await this.#send(batch);
+      }
+    } finally {
+      // In the same turn as the last look at the queue: what comes after it begins anew, instead of waiting for nobody.
+      this.#flushing = undefined;
     }
   }
 

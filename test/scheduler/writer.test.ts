@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest';
+import { Calls } from '../../src/scheduler/calls.ts';
+import { Events } from '../../src/scheduler/events.ts';
+import type { Unit } from '../../src/scheduler/ports.ts';
+import { MemoryLedger } from '../../src/scheduler/simulation/memoryLedger.ts';
+import { VirtualClock } from '../../src/scheduler/simulation/virtualClock.ts';
+import { Writer } from '../../src/scheduler/writer.ts';
+
+function newWriter(): { writer: Writer; clock: VirtualClock } {
+  const clock = new VirtualClock({ startAt: 0 });
+  const ledger = new MemoryLedger({
+    watermark: 0,
+    queues: [],
+    settings: {
+      workers: 1,
+      checkIntervalMs: 30_000,
+      lateWithinMs: 60_000,
+      maxRetries: 0,
+      retryDelayMs: 0,
+      catchup: 'latest',
+      onFail: [],
+      alerts: { failures: 0, backlog: 0, slowness: 0, busyMs: 0 },
+    },
+  });
+  return { writer: new Writer(ledger, new Calls(clock, new Events())), clock };
+}
+
+const unit = (bootId: string): Unit => [{ kind: 'boot', bootId, event: 'start', at: 0 }];
+
+describe('the writer', () => {
+  test('forgets nothing that is sent in the moment in which a batch ends', async () => {
+    for (let turns = 0; turns < 12; turns++) {
+      const { writer, clock } = newWriter();
+      let isWritten = false;
+      void writer.write(unit('first')).then(async () => {
+        for (let turn = 0; turn < turns; turn++) await null;
+        await writer.write(unit('second'));
+        isWritten = true;
+      });
+      await clock.advance(0);
+      expect(isWritten, `${turns} turns later`).toBe(true);
+    }
+  });
+});
