@@ -46,6 +46,11 @@ export class HeldLock {
   }
 }
 
+/** Can this process still write the file of this identity? false where the system does not say. */
+export function isOpenForWriting(identity: string): boolean {
+  return descriptors().some((descriptor) => mayWrite(descriptor) && fileIdentity(`/proc/self/fd/${descriptor}`) === identity);
+}
+
 function descriptors(): readonly string[] {
   try {
     return readdirSync('/proc/self/fd');
@@ -61,6 +66,16 @@ function lockOf(descriptor: string): string | undefined {
   } catch {
     // Closed meanwhile.
     return undefined;
+  }
+}
+
+/** As it was opened: the two last bits of its flags, which are written in octal. */
+function mayWrite(descriptor: string): boolean {
+  try {
+    const flags = /^flags:\t?([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1'))?.[1];
+    return flags !== undefined && (Number.parseInt(flags, 8) & 3) !== 0;
+  } catch {
+    return false;
   }
 }
 

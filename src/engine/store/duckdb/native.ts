@@ -6,7 +6,9 @@
 //   - closing a connection that is busy leaves its promise open for ever and its thread lost: interrupt, await, close;
 //   - an appender outside a transaction commits, and waits for the disk, on the JavaScript thread: only inside one;
 //   - BEGIN inside a transaction, and most errors, abort it, and COMMIT then answers OK and rolls back: the state is tracked;
-//   - text is cut at a NUL, which may turn a DELETE .. WHERE into a DELETE: refused.
+//   - text is cut at a NUL, which may turn a DELETE .. WHERE into a DELETE: refused;
+//   - a checkpoint that fails stops the instance for ever; the file can be opened again once everything of it is closed;
+//   - rows that were not read to their end keep the instance, its file and its transaction open until they are garbage.
 // Nothing here knows values or statements: it takes the client's values and hands out the client's chunks (values.ts converts).
 
 import { randomUUID } from 'node:crypto';
@@ -30,7 +32,8 @@ import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock } from '../../../scheduler/clock.ts';
 import { duckdbDiagnostic } from '../../duckdbError.ts';
 import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, isKeptClosed, keepClosed, resolveDatabasePath } from './file.ts';
-import { HeldLock } from './heldFiles.ts';
+import { collectGarbage } from './garbage.ts';
+import { HeldLock, isOpenForWriting } from './heldFiles.ts';
 import { interruptAtEnd } from './processEnd.ts';
 
 /**
@@ -63,21 +66,23 @@ export interface NativeStatement {
  * Opens a file, or `:memory:`. A file that is open in this process already is shared: both handles reach one instance, which
  * ends with the last of them.
  */
-export function openNative(path: string, options: NativeOptions): Promise<NativeDatabase> {
-  return oneAfterAnother(async () => {
-    const readOnly = options.readOnly ?? false;
-    if (path === '' || path === ':memory:') {
-      if (readOnly)
-        throw new Diagnostic('usage', 'A database in memory cannot be read-only: it would be empty for ever.', { hint: 'Name a file.' });
-      return new NativeDatabase(await Instance.inMemory(options), options);
-    }
-    const realPath = resolveDatabasePath(path);
+export async function openNative(path: string, options: NativeOptions): Promise<NativeDatabase> {
+  const readOnly = options.readOnly ?? false;
+  if (path === '' || path === ':memory:') {
+    if (readOnly)
+      throw new Diagnostic('usage', 'A database in memory cannot be read-only: it would be empty for ever.', { hint: 'Name a file.' });
+    return oneAfterAnother(async () => new NativeDatabase(await Instance.inMemory(options), options));
+  }
+  const realPath = resolveDatabasePath(path);
+  const stopped = Instance.of(realPath);
+  if (stopped?.failure !== undefined) await stopped.replace(options.clock);
+  return await oneAfterAnother(async () => {
     const shared = Instance.of(realPath);
     if (shared !== undefined) {
       shared.mustAllow(readOnly);
       return new NativeDatabase(shared, options);
     }
-    return new NativeDatabase(await Instance.ofFile(realPath, { ...options, readOnly }), options);
+    return new NativeDatabase(await Instance.ofFile(realPath, { readOnly, settings: options.settings }), options);
   });
 }
 
@@ -168,6 +173,28 @@ export interface NativeScalar {
   call(input: NativeChunk, output: DuckDBVector, connection: number): void;
 }
 
+/** A handle, as the instance below it sees it. */
+interface Holder {
+  /** The instance has failed. */
+  hear(): void;
+  /** Ends what is at work, and all connections. */
+  letGo(): Promise<void>;
+  follow(next: Instance): void;
+}
+
+type Settings = Readonly<Record<string, string>>;
+
+interface InstanceParts {
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly catalogue: string;
+  readonly client: DuckDBInstance;
+  readonly root: DuckDBConnection;
+  readonly greeting?: string;
+  /** As they were given, over the defaults. */
+  readonly settings: Settings | undefined;
+}
+
 /** What this process has open of one file (or of one memory): never twice. */
 class Instance {
   static readonly #open = new Map<string, Instance>();
@@ -181,26 +208,26 @@ class Instance {
     return [...Instance.#open.values()].find((instance) => fileIdentity(instance.path) === identity);
   }
 
-  static async inMemory(options: NativeOptions): Promise<Instance> {
-    const settings = { ...defaultSettings(), ...options.settings };
-    const client = await duckdb.DuckDBInstance.create(':memory:', settings).catch(raise);
-    return new Instance({ path: ':memory:', catalogue: 'memory', readOnly: false, client, root: await client.connect() });
+  static async inMemory({ settings }: { readonly settings?: Settings }): Promise<Instance> {
+    const client = await duckdb.DuckDBInstance.create(':memory:', { ...defaultSettings(), ...settings }).catch(raise);
+    return new Instance({ path: ':memory:', catalogue: 'memory', readOnly: false, client, root: await client.connect(), settings });
   }
 
-  static async ofFile(realPath: string, options: NativeOptions & { readonly readOnly: boolean }): Promise<Instance> {
+  static async ofFile(
+    realPath: string,
+    { readOnly, settings }: { readonly readOnly: boolean; readonly settings: Settings | undefined },
+  ): Promise<Instance> {
     if (holdsLock(realPath) === true) {
       throw new Diagnostic('in_use', `"${realPath}" is attached to another database that is open in this process.`, {
         hint: 'DETACH it there first: a file opened twice in one process loses rows.',
       });
     }
-    const { readOnly } = options;
     const file = inspectFile(realPath, { readOnly });
-    const settings = { ...defaultSettings(), ...options.settings };
-    if (file.storageVersion === undefined) await createWhole(realPath, settings);
+    const all = { ...defaultSettings(), ...settings };
+    if (file.storageVersion === undefined) await createWhole(realPath, all);
     const alias = fileAlias(realPath);
-    const opened =
-      alias === undefined ? await openUnderOwnName(realPath, readOnly, settings) : await openUnder(alias, realPath, readOnly, settings);
-    const instance = new Instance({ path: realPath, readOnly, ...opened });
+    const opened = alias === undefined ? await openUnderOwnName(realPath, readOnly, all) : await openUnder(alias, realPath, readOnly, all);
+    const instance = new Instance({ path: realPath, readOnly, settings, ...opened });
     Instance.#open.set(realPath, instance);
     return instance;
   }
@@ -212,36 +239,38 @@ class Instance {
   readonly client: DuckDBInstance;
   /** Keeps functions registered and checkpoints at the end; runs nothing else. */
   readonly root: DuckDBConnection;
-  readonly holders = new Set<NativeDatabase>();
-  readonly scalars = new Set<string>();
+  readonly holders = new Set<Holder>();
   /** By the id of the connection: how often it called a volatile function, which may have done something. */
   readonly volatileCalls = new Map<number, number>();
   /** Sent on every new connection: `USE` where the file is attached under an alias. */
   readonly greeting: string | undefined;
   /** Why nothing works any more: the same words for every statement that comes after. */
   failure: Diagnostic | undefined;
-  readonly #watchers = new Set<() => void>();
+  /** Rows were given up that only the garbage collector can give back. */
+  leftRows = false;
+  readonly #settings: Settings | undefined;
+  readonly #scalars = new Map<string, NativeScalar>();
+  /** Of the file that was opened, whatever stands under its name later. */
+  readonly #identity: string | undefined;
   readonly #letGo: () => void;
   /** Where the system does not show the lock at the beginning it never will. */
   readonly #lock: HeldLock | undefined;
   /** When the lock was looked at, in monotonic time. */
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #lostLock = false;
+  #holdsCheckpoints = false;
+  #shutting: Promise<void> | undefined;
+  #replacing: Promise<void> | undefined;
 
-  private constructor(parts: {
-    path: string;
-    readOnly: boolean;
-    catalogue: string;
-    client: DuckDBInstance;
-    root: DuckDBConnection;
-    greeting?: string;
-  }) {
+  private constructor(parts: InstanceParts) {
     this.path = parts.path;
     this.readOnly = parts.readOnly;
     this.catalogue = parts.catalogue;
     this.client = parts.client;
     this.root = parts.root;
     this.greeting = parts.greeting;
+    this.#settings = parts.settings;
+    this.#identity = this.inFile ? fileIdentity(parts.path) : undefined;
     this.#letGo = this.inFile ? keepClosed(parts.path) : () => {};
     this.#lock = this.inFile ? HeldLock.on(parts.path) : undefined;
   }
@@ -250,33 +279,29 @@ class Instance {
     return this.path !== ':memory:';
   }
 
+  /** Visible in every connection at once; a name and its parameters are registered once. */
+  register(scalar: NativeScalar): void {
+    const signature = `${scalar.name.toLowerCase()}(${scalar.parameterTypes.join()})`;
+    if (this.#scalars.has(signature)) return;
+    this.root.registerScalarFunction(scalarFunction(scalar, this.volatileCalls));
+    this.#scalars.set(signature, scalar);
+  }
+
   /** The first reason stays. */
   fail(failure: Diagnostic): Diagnostic {
     if (this.failure !== undefined) return this.failure;
     this.failure = failure;
-    for (const watcher of this.#watchers) watcher();
+    for (const holder of this.holders) holder.hear();
     return failure;
   }
 
   stoppedBy(error: Diagnostic): Diagnostic {
-    const hint = this.inFile
-      ? 'Close it and open it again: everything that was committed is in the file.'
-      : 'Close it and open another: what is in memory only is lost.';
+    const hint = this.inFile ? opensAgain : 'Close it and open another: what is in memory only is lost.';
     return this.fail(new Diagnostic('fatal', `The database has stopped after an error inside DuckDB: ${originalOf(error)}`, { hint }));
   }
 
-  /** Called once when it fails. Answers the function that ends it. */
-  onFailure(watcher: () => void): () => void {
-    this.#watchers.add(watcher);
-    return () => this.#watchers.delete(watcher);
-  }
-
   mustAllow(readOnly: boolean): void {
-    if (this.failure !== undefined) {
-      throw new Diagnostic('fatal', `"${this.path}" failed in this process and has not been closed yet.`, {
-        hint: 'Close every handle of it first.',
-      });
-    }
+    if (this.failure !== undefined) throw this.failure;
     if (this.readOnly === readOnly) return;
     throw new Diagnostic('in_use', `"${this.path}" is open in this process ${this.readOnly ? 'read-only' : 'for writing'} already.`, {
       hint: 'Open it the same way, or close the other first.',
@@ -297,14 +322,74 @@ class Instance {
     if (this.#lock.isHeld) return;
     this.#lostLock = true;
     const message = `lock_lost: "${this.path}" was read as a file in this process, which has dropped DuckDB's lock on it. Another process may write it now, so nothing more is written here.`;
-    throw this.fail(
-      new Diagnostic('fatal', message, {
-        hint: 'Close it and open it again: what was committed is in the file. Then find what read it: a view, a macro, or the program itself.',
-      }),
-    );
+    throw this.fail(new Diagnostic('fatal', message, { hint: `${opensAgain} Find what read it: a view, a macro, or the program itself.` }));
   }
 
-  async close(): Promise<void> {
+  async holdCheckpoints(held: boolean): Promise<void> {
+    if (this.#holdsCheckpoints === held || this.failure !== undefined || !this.inFile || this.readOnly) return;
+    this.#holdsCheckpoints = held;
+    const { wal_autocheckpoint: usual } = { ...defaultSettings(), ...this.#settings };
+    await this.root.run(`SET wal_autocheckpoint = ${quotedText(held ? neverBytes : (usual ?? '64MB'))}`).catch(raise);
+  }
+
+  /** Ends it, with the last who held it. */
+  async close(clock: Clock): Promise<void> {
+    try {
+      await this.#shut(clock);
+    } finally {
+      if (Instance.#open.get(this.path) === this) Instance.#open.delete(this.path);
+    }
+  }
+
+  /** Closes everything of it, and opens another in its place, which all who hold it follow. */
+  replace(clock: Clock): Promise<void> {
+    this.#replacing ??= this.#replace(clock).finally(() => {
+      this.#replacing = undefined;
+    });
+    return this.#replacing;
+  }
+
+  async #replace(clock: Clock): Promise<void> {
+    if (!this.inFile) throw this.failure;
+    const ended = Promise.all([...this.holders].map((holder) => holder.letGo()));
+    if (!(await settlesWithin(endsWithinMs, ended, clock))) {
+      throw new Diagnostic('too_busy', `"${this.path}" cannot be opened again yet: a statement at work does not end.`, {
+        hint: 'It waits for something outside the database, a pipe or another computer; end the process if it waits for ever.',
+      });
+    }
+    await oneAfterAnother(async () => {
+      // Closed by all meanwhile.
+      if (this.holders.size === 0) return;
+      await this.#shut(clock);
+      this.#mustBeLetGo();
+      const next = await Instance.ofFile(this.path, { readOnly: this.readOnly, settings: this.#settings });
+      for (const scalar of this.#scalars.values()) next.register(scalar);
+      for (const holder of this.holders) holder.follow(next);
+      this.holders.clear();
+      await next.holdCheckpoints(this.#holdsCheckpoints);
+    });
+  }
+
+  /** A second instance beside one that lives on loses rows; and what has another file's name is another database. */
+  #mustBeLetGo(): void {
+    if (fileIdentity(this.path) !== this.#identity) {
+      throw new Diagnostic('file_not_found', `"${this.path}" is not the file any more that was open: it was moved, removed or replaced.`, {
+        hint: 'Put it back, with its .wal beside it; or close this database and open the file that is there.',
+      });
+    }
+    if (this.readOnly || this.#identity === undefined || !isOpenForWriting(this.#identity)) return;
+    throw new Diagnostic('in_use', `"${this.path}" is still open for writing in this process, so it cannot be opened again.`, {
+      hint: 'DETACH it where it is attached, and close it where the program itself has opened it.',
+    });
+  }
+
+  /** Closes the file. Safe to call twice. */
+  #shut(clock: Clock): Promise<void> {
+    this.#shutting ??= this.#shutNow(clock);
+    return this.#shutting;
+  }
+
+  async #shutNow(clock: Clock): Promise<void> {
     try {
       // closeSync would do it on the JavaScript thread. Where it fails (a full disk) the write-ahead log has everything.
       if (this.inFile && !this.readOnly && this.failure === undefined)
@@ -315,9 +400,29 @@ class Instance {
       this.client.closeSync();
     } finally {
       this.#letGo();
-      Instance.#open.delete(this.path);
     }
+    if (!this.leftRows || !this.inFile) return;
+    const isOpen = (): boolean => this.#identity === undefined || process.platform !== 'linux' || isOpenForWriting(this.#identity);
+    for (let round = 0; round < garbageRounds && isOpen(); round += 1) await collectGarbage(clock);
   }
+}
+
+const opensAgain = 'What was committed is in the file, which the next statement opens again.';
+
+/** More than any disk has. */
+const neverBytes = '1000TB';
+
+/** How long statements may take to end when the file is to be opened again. */
+const endsWithinMs = 10_000;
+
+/** What a collection finds may hold something that only the next one finds. */
+const garbageRounds = 3;
+
+function settlesWithin(ms: number, work: Promise<unknown>, clock: Clock): Promise<boolean> {
+  return new Promise((answer, refuse) => {
+    const timer = clock.after(ms, () => answer(false));
+    work.then(() => answer(true), refuse).finally(() => timer.cancel());
+  });
 }
 
 interface Opened {
@@ -387,18 +492,29 @@ function quotedText(text: string): string {
 
 /** One holder's handle on a database. Closing it closes the connections made through it. */
 export class NativeDatabase {
-  readonly #instance: Instance;
+  #instance: Instance;
   readonly #clock: Clock;
   readonly #inspect: Inspect | undefined;
   readonly #connections = new Set<NativeConnection>();
   readonly #connecting = new Set<Promise<unknown>>();
+  readonly #watchers = new Set<() => void>();
+  readonly #holder: Holder = {
+    hear: () => {
+      for (const watcher of [...this.#watchers]) watcher();
+    },
+    letGo: () => this.#endConnections(),
+    follow: (next) => {
+      this.#instance = next;
+      next.holders.add(this.#holder);
+    },
+  };
   #closing: Promise<void> | undefined;
 
   constructor(instance: Instance, { clock, inspect }: NativeOptions) {
     this.#instance = instance;
     this.#clock = clock;
     this.#inspect = inspect;
-    instance.holders.add(this);
+    instance.holders.add(this.#holder);
   }
 
   /** Without links; `:memory:` for a database in memory. */
@@ -420,14 +536,37 @@ export class NativeDatabase {
     return this.#instance.holders.size > 1;
   }
 
-  /** The instance is dead: every holder must close, then the file can be opened again. */
+  /** DuckDB has stopped: nothing works until `reopen`. */
   get fatal(): boolean {
     return this.#instance.failure !== undefined;
   }
 
-  /** Called when it becomes so. Answers the function that ends it. */
+  /** Called each time it becomes so. Answers the function that ends it. */
   onFatal(watcher: () => void): () => void {
-    return this.#instance.onFailure(watcher);
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /**
+   * Opens the file again after a fatal error or the loss of its lock, for every handle of it in this process. What is at work
+   * ends; connections made before answer `closed` from then on; functions are registered again, and nothing else is kept that
+   * was not committed. Does nothing while all is well. A database in memory is lost: then this throws why.
+   */
+  async reopen(): Promise<void> {
+    if (this.#closing !== undefined) throw new Diagnostic('closed', 'The database is closed.');
+    const instance = this.#instance;
+    if (instance.failure === undefined && instance.holdsLock() !== false) return;
+    try {
+      instance.mustHoldLock({ nowMs: this.#clock.monotonicMs(), atOnce: true });
+    } catch {
+      // It has failed by this.
+    }
+    await instance.replace(this.#clock);
+  }
+
+  /** While the disk is nearly full: no automatic checkpoints, which would stop DuckDB for want of room. The log grows instead. */
+  async holdCheckpoints(held: boolean): Promise<void> {
+    if (this.#closing === undefined) await this.#instance.holdCheckpoints(held);
   }
 
   /** Is DuckDB's lock on the file still ours? undefined where the system does not say. */
@@ -468,6 +607,9 @@ export class NativeDatabase {
         failure: () => instance.failure,
         failed: (error) => instance.stoppedBy(error),
         mustHoldLock: (atOnce) => instance.mustHoldLock({ nowMs: this.#clock.monotonicMs(), atOnce }),
+        leftRows: () => {
+          instance.leftRows = true;
+        },
         closed: () => {
           instance.volatileCalls.delete(connection.id);
           this.#connections.delete(connection);
@@ -481,23 +623,24 @@ export class NativeDatabase {
     }
   }
 
-  /** Visible in every connection at once, for as long as the instance lives; a name and its parameters are registered once. */
+  /** Visible in every connection at once, also after `reopen`; a name and its parameters are registered once. */
   registerScalar(scalar: NativeScalar): void {
-    const signature = `${scalar.name.toLowerCase()}(${scalar.parameterTypes.join()})`;
-    if (this.#instance.scalars.has(signature)) return;
-    this.#instance.root.registerScalarFunction(scalarFunction(scalar, this.#instance.volatileCalls));
-    this.#instance.scalars.add(signature);
+    this.#instance.register(scalar);
   }
 
   close(): Promise<void> {
     this.#closing ??= oneAfterAnother(async () => {
-      await Promise.all(this.#connecting);
-      await Promise.all([...this.#connections].map((connection) => connection.close()));
+      await this.#endConnections();
       const { holders } = this.#instance;
-      holders.delete(this);
-      if (holders.size === 0) await this.#instance.close();
+      holders.delete(this.#holder);
+      if (holders.size === 0) await this.#instance.close(this.#clock);
     });
     return this.#closing;
+  }
+
+  async #endConnections(): Promise<void> {
+    await Promise.all(this.#connecting);
+    await Promise.all([...this.#connections].map((connection) => connection.close()));
   }
 }
 
@@ -583,6 +726,8 @@ interface ConnectionParts {
   failed(error: Diagnostic): Diagnostic;
   /** Throws when DuckDB's lock on the file is gone; mostly it was looked at a moment ago. */
   mustHoldLock(atOnce: boolean): void;
+  /** Rows were given up that keep the instance open until they are garbage. */
+  leftRows(): void;
   closed(): void;
 }
 
@@ -612,6 +757,11 @@ export class NativeConnection {
 
   get inTransaction(): boolean {
     return this.#transaction !== 'none';
+  }
+
+  /** Why it is of no use any more: the database has stopped since it was made. Another one reaches what has been opened again. */
+  get lost(): Diagnostic | undefined {
+    return this.#parts.failure();
   }
 
   /** A statement is at work, or its rows are not all read. */
@@ -730,13 +880,17 @@ export class NativeConnection {
   }
 
   async #close(): Promise<void> {
-    const reason = new Diagnostic('closed', 'The connection was closed.');
+    const reason = this.lost ?? new Diagnostic('closed', 'The connection was closed.');
     for (const waiting of this.#waiting.splice(0)) waiting.refuse(reason);
     await this.interrupt();
-    this.#open?.end(reason);
+    const cursor = this.#open;
     this.#open = undefined;
+    cursor?.end(reason);
+    if (cursor !== undefined) await this.#release(cursor);
+    // closeSync does it too, but not while rows that were given up are still in somebody's hands.
+    if (this.#transaction !== 'none') await this.#client.run('ROLLBACK').catch(() => undefined);
     this.#client.closeSync();
-    this.#transaction = 'none';
+    this.#transaction = this.lost !== undefined && this.#transaction !== 'none' ? 'aborted' : 'none';
     this.#parts.closed();
   }
 
@@ -753,6 +907,9 @@ export class NativeConnection {
     try {
       this.#mustLive();
       return await work(operation).finally(() => this.#mustHoldLock(operation.mayHaveRead || mayOpenFiles.test(sql)));
+    } catch (error) {
+      // Ended because the file is to be opened again, not because anybody wanted this statement to end.
+      throw error instanceof Diagnostic && error.code === 'cancelled' ? (this.lost ?? error) : error;
     } finally {
       operation.over = true;
       signal?.removeEventListener('abort', abort);
@@ -802,7 +959,11 @@ export class NativeConnection {
   }
 
   #mustBeOpen(): void {
-    if (this.#closing !== undefined) throw new Diagnostic('closed', 'The connection is closed.');
+    if (this.#closing === undefined) return;
+    if (this.lost === undefined) throw new Diagnostic('closed', 'The connection is closed.');
+    throw new Diagnostic('closed', `The connection ended with the error that stopped the database: ${this.lost.message}`, {
+      hint: 'Make another one: what was committed is in the file.',
+    });
   }
 
   async #cancel(operation: Operation): Promise<void> {
@@ -922,6 +1083,7 @@ export class NativeConnection {
     while (!cursor.ended && cursor.kept < bufferedChunks && !operation.cancelled) await this.#read(cursor, operation);
     if (cursor.ended) {
       this.#open = undefined;
+      if (cursor.givenUp) this.#forget(cursor);
       return;
     }
     if (operation.cancelled) throw cancelled();
@@ -942,7 +1104,8 @@ export class NativeConnection {
       await this.#read(cursor, operation).finally(ended);
       this.#fetching = undefined;
       operation.mayHaveRead = cursor.ended && mayOpenFiles.test(cursor.sql);
-      if (cursor.ended && this.#open === cursor) this.#open = undefined;
+      // One that is being given up is dropped in a turn of its own.
+      if (cursor.ended && !cursor.givenUp && this.#open === cursor) this.#open = undefined;
     });
   }
 
@@ -985,8 +1148,9 @@ export class NativeConnection {
   }
 
   /**
-   * Makes DuckDB forget a cursor that has been ended. An interrupt would abort the user's transaction, so it is used only while
-   * rows are being fetched; else any other statement makes DuckDB drop the stream, and preparing one is enough.
+   * Makes DuckDB forget a cursor that has been ended. An interrupt would abort the user's transaction, so inside one it is used
+   * only while rows are being fetched; else any other statement makes DuckDB drop the stream, and preparing one is enough. (What
+   * the client has of it stays, until it is garbage.)
    */
   async drop(cursor: StreamCursor): Promise<void> {
     if (this.#closing !== undefined || this.#open !== cursor) return;
@@ -994,9 +1158,24 @@ export class NativeConnection {
     await this.#turn('', undefined, async () => {
       if (this.#open !== cursor) return;
       this.#open = undefined;
+      if (this.#transaction === 'none') return await this.#release(cursor);
       const statement = await this.#client.prepare('SELECT 1').catch(() => undefined);
       statement?.destroySync();
+      this.#forget(cursor);
     });
+  }
+
+  #forget(cursor: StreamCursor): void {
+    cursor.forget();
+    this.#parts.leftRows();
+  }
+
+  /** Gives the rows of a cursor that has ended back to DuckDB: those it has computed ahead are read, the rest is interrupted. */
+  async #release(cursor: StreamCursor): Promise<void> {
+    const operation: Operation = { cancelled: true, interruptible: true, mayEndTransaction: false, mayHaveRead: false, over: false };
+    void this.#cancel(operation);
+    await cursor.readAway();
+    operation.over = true;
   }
 
   /** Makes the Diagnostic, and finds out what the error has done to the transaction: DuckDB is asked, no list of errors is kept. */
@@ -1187,12 +1366,14 @@ class StreamCursor implements NativeCursor {
   /** Its rows are computed as they are read, so another statement would cut them short. */
   readonly streaming: boolean;
   readonly #connection: NativeConnection;
-  readonly #result: DuckDBResult;
+  /** Until it is forgotten. */
+  #result: DuckDBResult | undefined;
   readonly #aside: NativeChunk[] = [];
   readonly #readers: { give(chunk: NativeChunk | undefined): void; refuse(error: Diagnostic): void }[] = [];
   #columns: readonly NativeColumn[] | undefined;
   #computedRead = 0;
   #ended: boolean;
+  #givenUp = false;
   #failure: Diagnostic | undefined;
 
   constructor(connection: NativeConnection, result: DuckDBResult, { sql, parameters, volatileCalls }: CursorParts) {
@@ -1209,13 +1390,11 @@ class StreamCursor implements NativeCursor {
   }
 
   get columns(): readonly NativeColumn[] {
-    this.#columns ??=
-      this.returnType !== 'rows'
-        ? []
-        : Array.from({ length: this.#result.columnCount }, (_, index) => ({
-            name: this.#result.columnName(index),
-            type: this.#result.columnType(index),
-          }));
+    const result = this.returnType === 'rows' ? this.#result : undefined;
+    this.#columns ??= Array.from({ length: result?.columnCount ?? 0 }, (_, index) => ({
+      name: result?.columnName(index) ?? '',
+      type: result?.columnType(index) ?? duckdb.ANY,
+    }));
     return this.#columns;
   }
 
@@ -1234,12 +1413,18 @@ class StreamCursor implements NativeCursor {
 
   async cancel(): Promise<void> {
     this.#aside.length = 0;
+    this.#givenUp ||= !this.#ended;
     this.end(undefined);
     if (this.streaming) await this.#connection.drop(this);
   }
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Ended by whoever had it, before DuckDB was at its end. */
+  get givenUp(): boolean {
+    return this.#givenUp;
   }
 
   get isAwaited(): boolean {
@@ -1261,7 +1446,26 @@ class StreamCursor implements NativeCursor {
     else reader.give(chunk);
   }
 
+  /** Reads what is left, for nobody, to its end or to an error: only so does DuckDB let go of it. */
+  async readAway(): Promise<void> {
+    const result = this.#result;
+    this.forget();
+    try {
+      for (let chunk = await result?.fetchChunk(); (chunk?.rowCount ?? 0) > 0; ) chunk = await result?.fetchChunk();
+    } catch {
+      // The interrupt.
+    }
+  }
+
+  /** From here on only the garbage collector stands between DuckDB and its rows. */
+  forget(): void {
+    // What a reader may still ask.
+    this.#columns = this.columns;
+    this.#result = undefined;
+  }
+
   async #fetch(): Promise<NativeChunk | undefined> {
+    if (this.#result === undefined) return undefined;
     if (this.#result instanceof duckdb.DuckDBMaterializedResult) return this.#nextComputed(this.#result);
     const chunk = await this.#result.fetchChunk();
     if (chunk !== null && chunk.rowCount > 0) return chunk;

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Diagnostic } from '../../../../src/core/diagnostic.ts';
+import { fileIdentity } from '../../../../src/engine/store/duckdb/file.ts';
+import { isOpenForWriting } from '../../../../src/engine/store/duckdb/heldFiles.ts';
 import {
   defaultSettings,
   duckdb,
@@ -364,6 +366,22 @@ describe('closing', () => {
     expect(await rows(other, 'SELECT count(*) FROM t')).toEqual([[0n]]);
   });
 
+  test.each(['unread', 'given up'])('a connection rolls its transaction back at once, also with rows that are %s', async (how) => {
+    const database = await open(':memory:');
+    const other = await database.connect();
+    const connection = await database.connect();
+    await other.run('CREATE TABLE t AS SELECT 1 AS i');
+    await connection.run('BEGIN; UPDATE t SET i = 2');
+    const cursor = await connection.query(`SELECT ${wide} FROM range(1000000) t(i)`);
+    await cursor.next();
+    if (how === 'given up') await cursor.cancel();
+    await connection.close();
+    // It would be a conflict.
+    await other.run('UPDATE t SET i = 3');
+    expect(await rows(other, 'FROM t')).toEqual([[3]]);
+    expect(cursor.columns).toHaveLength(1);
+  });
+
   test('a database closes all that runs on it, twice if asked', async () => {
     const database = await open(newFile());
     const connections = await Promise.all([database.connect(), database.connect()]);
@@ -395,6 +413,28 @@ describe('closing', () => {
     const answer = spawnSync(process.execPath, ['-e', probe, path], { encoding: 'utf8' });
     expect(answer.stdout.trim()).toBe('1000');
   });
+
+  test.runIf(process.platform === 'linux')(
+    'a file is let go of although rows of it were left, given up, or given up in a transaction',
+    async () => {
+      const path = newFile();
+      const database = await open(path);
+      const connections = await Promise.all([database.connect(), database.connect(), database.connect()]);
+      const cursors = await Promise.all(
+        connections.map(async (connection, at) => {
+          if (at === 2) await connection.run('BEGIN');
+          const cursor = await connection.query(`SELECT ${wide} FROM range(1000000) t(i)`);
+          await cursor.next();
+          if (at > 0) await cursor.cancel();
+          return cursor;
+        }),
+      );
+      expect(isOpenForWriting(fileIdentity(path) ?? '')).toBe(true);
+      await database.close();
+      expect(isOpenForWriting(fileIdentity(path) ?? '')).toBe(false);
+      expect(cursors).toHaveLength(3);
+    },
+  );
 });
 
 /** What any other DuckDB sees in the file. */
@@ -784,26 +824,6 @@ describe('what one session could do to all', () => {
     expect(await failure(one.query('CHECKPOINT'))).toMatchObject({ code: 'undefined_object', hint: 'USE another one first.' });
     await one.run('USE file');
     await one.query('CHECKPOINT');
-  });
-});
-
-describe('a fatal error', () => {
-  test('is known on the database, and after closing all handles the file opens again with what was committed', async () => {
-    const path = newFile();
-    const [database, second] = [await open(path), await open(path)];
-    const [one, other] = [await database.connect(), await second.connect()];
-    await one.run('CREATE TABLE t(i INTEGER); INSERT INTO t VALUES (1)');
-    await one.run("SET disabled_filesystems = 'LocalFileSystem'");
-    expect(database.fatal).toBe(false);
-    expect((await failure(one.query('CHECKPOINT'))).code).toBe('fatal');
-    expect([database.fatal, second.fatal]).toEqual([true, true]);
-    expect((await failure(other.query('FROM t'))).code).toBe('fatal');
-    expect((await failure(open(path))).code).toBe('fatal');
-    await database.close();
-    expect((await failure(open(path))).code).toBe('fatal');
-    await second.close();
-    const again = await open(path);
-    expect(await rows(await again.connect(), 'SELECT i FROM t')).toEqual([[1]]);
   });
 });
 
