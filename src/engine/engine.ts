@@ -12,12 +12,14 @@ import { guardValues } from './guard.ts';
 import { unknownJob } from './jobs.ts';
 import { liveMacros, registerLive } from './live.ts';
 import { JobQueues } from './pgcron.ts';
+import { Recovery } from './recovery.ts';
 import { Runner } from './runner.ts';
 import { Session, type SessionOptions } from './session.ts';
 import { Catalogue } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
-import { type NativeDatabase, openNative } from './store/duckdb/native.ts';
+import { type NativeConnection, type NativeDatabase, openNative } from './store/duckdb/native.ts';
 import { type Sql, sqlFor } from './store/duckdb/sql.ts';
+import { StorageWatch } from './store/duckdb/storage.ts';
 import { type Migration, migrate } from './store/migrate.ts';
 import { TimingCache } from './timingCache.ts';
 
@@ -88,6 +90,10 @@ export class Engine {
   readonly executors: ReadonlySet<string> = new Set();
   /** A read-only file that no Cuckoo has written has none. */
   readonly hasLedger: boolean;
+  /** Opens the file again after an error that stopped DuckDB. */
+  readonly recovery: Recovery;
+  /** The room on the disk. */
+  readonly storage: StorageWatch;
   readonly #claim: { release(): Promise<void> } | undefined;
   readonly #zone: { text: string };
   #newestScheduleId: number;
@@ -154,6 +160,8 @@ export class Engine {
     this.#zone = parts.zone;
     this.admission = parts.admission;
     this.jobQueues = parts.jobQueues;
+    this.storage = new StorageWatch(parts.database, parts.clock);
+    this.recovery = new Recovery({ reopen: () => this.#reopen(), clock: parts.clock });
   }
 
   /** What whoever opened it should know. */
@@ -167,10 +175,27 @@ export class Engine {
 
   async session(options: SessionOptions): Promise<Session> {
     if (this.#closing !== undefined) throw new Diagnostic('closed', 'the database is closed');
+    return new Session(this, await this.sessionConnection(), options);
+  }
+
+  /** With the live columns put over the file's own macros, which answer NULL; in a database that is opened again if it has stopped. */
+  async sessionConnection(): Promise<NativeConnection> {
+    await this.recover();
     const native = await this.database.connect({ progress: true });
-    // The live columns: put over the file's own macros, which answer NULL.
     if (this.hasLedger) await native.run(liveMacros, { leaves: 'none' });
-    return new Session(this, native, options);
+    return native;
+  }
+
+  /** Once a call has failed with `fatal`; does nothing while all is well. Throws what cannot be helped. */
+  async recover(): Promise<void> {
+    if (this.database.fatal) await this.recovery.recover();
+  }
+
+  async #reopen(): Promise<void> {
+    await this.database.reopen();
+    await this.storage.look();
+    // A COMMIT that stopped the database may have changed it.
+    if (this.hasLedger) await this.rereadZone();
   }
 
   /** After a commit that may have changed `cron.timezone`: what the cron_* functions take where no zone is given. */
@@ -185,6 +210,7 @@ export class Engine {
 
   /** RUN SCHEDULE for hosts: `params` replace those of the schedule. */
   async runByHand(name: string, params: Readonly<Record<string, JsonValue>>): Promise<FinishedRun> {
+    await this.recover();
     const connection = new Connection(await this.database.connect());
     try {
       const stored = await new Catalogue(connection, this.sql).schedule(name);
@@ -209,6 +235,7 @@ export class Engine {
       if (shared.holders > 0) return;
       open.delete(this.path);
     }
+    this.storage.stop();
     this.#closing ??= this.database.close().finally(() => this.#claim?.release());
     await this.#closing;
   }

@@ -31,8 +31,8 @@ export interface SessionOptions {
 
 export class Session {
   readonly #engine: Engine;
-  readonly #connection: Connection;
-  readonly #catalogue: Catalogue;
+  #connection: Connection;
+  #catalogue: Catalogue;
   readonly #options: SessionOptions;
   /** Set by SET cron.timezone, until the transaction it stands in has ended. */
   #changedZone = false;
@@ -41,6 +41,12 @@ export class Session {
   /** Ends a RUN that executes here. */
   #stop = new AbortController();
   readonly #turnstile = new Turnstile();
+  /** The database has stopped, and a statement has said so. */
+  #toldLoss = false;
+  /** The transaction that was open then has been ended since. */
+  #lostTransactionEnded = false;
+  /** For the next result. */
+  #notice: Warning | undefined;
   #closed = false;
 
   constructor(engine: Engine, native: NativeConnection, options: SessionOptions) {
@@ -52,7 +58,7 @@ export class Session {
 
   /** none, open, or aborted: then only ROLLBACK goes on. */
   get transaction(): TransactionState {
-    return this.#connection.transaction;
+    return this.#lostTransactionEnded ? 'none' : this.#connection.transaction;
   }
 
   /** A statement is at work. */
@@ -67,7 +73,8 @@ export class Session {
 
   /** The zone in which DuckDB shows this session's TIMESTAMPTZ. */
   async zone(): Promise<string> {
-    if (this.transaction === 'aborted') return 'UTC';
+    if (this.#connection.native.lost !== undefined && this.transaction === 'none') await this.#turnstile.run(() => this.#reconnect());
+    if (this.transaction === 'aborted' || this.#connection.native.lost !== undefined) return 'UTC';
     const [row] = await this.#connection.all<{ zone: string }>("SELECT current_setting('TimeZone') AS zone");
     return row?.zone ?? 'UTC';
   }
@@ -100,6 +107,16 @@ export class Session {
     const parsed = parse(text);
     if (parsed.diagnostics !== undefined) throw Diagnostic.all(parsed.diagnostics);
     const { statement } = parsed;
+    await this.#reconnect(statement);
+    const before = this.transaction;
+    try {
+      return await this.#perform(statement, text, parameters);
+    } catch (error) {
+      throw this.#connection.native.lost === undefined ? error : this.#withLoss(error, statement, before);
+    }
+  }
+
+  async #perform(statement: Statement, text: string, parameters: Parameters | undefined): Promise<Result> {
     if (statement.kind === 'passThrough') return this.#passThrough(statement, parameters);
     if (this.transaction === 'aborted') {
       throw new Diagnostic('aborted_transaction', 'the transaction is aborted by an error before', {
@@ -120,6 +137,46 @@ export class Session {
     if (!this.#changedZone || this.transaction !== 'none') return;
     this.#changedZone = false;
     await this.#engine.rereadZone();
+  }
+
+  // After the database has stopped: the next statement opens it again, on a connection that knows nothing of the one before.
+
+  /** A transaction that was lost stays aborted until it is ended, as after any error: what stands in it must not run alone. */
+  async #reconnect(statement?: Statement): Promise<void> {
+    const { lost } = this.#connection.native;
+    if (lost === undefined) return;
+    const lostTransaction = this.transaction !== 'none';
+    const told = this.#toldLoss;
+    const native = await this.#engine.sessionConnection();
+    await this.#connection.close();
+    if (this.#closed) {
+      await native.close();
+      throw new Diagnostic('closed', 'the session is closed');
+    }
+    this.#connection = new Connection(native);
+    this.#catalogue = new Catalogue(this.#connection, this.#engine.sql);
+    this.#toldLoss = false;
+    this.#lostTransactionEnded = false;
+    this.#changedZone = false;
+    this.#defined = false;
+    if (!told) this.#notice = { message: 'the database has stopped and was opened again', hint: sessionGone };
+    if (!lostTransaction || statement === undefined) return;
+    const hint = isCommit(statement) ? 'Nothing of the transaction was kept: run it again from BEGIN.' : nothingKept;
+    if (!isCommit(statement) || told) await abort(native);
+    if (told || isRollback(statement)) return;
+    this.#notice = undefined;
+    throw new Diagnostic('fatal', lost.message, { span: statement.span, hint: `${hint} ${lost.hint} ${sessionGone}`, cause: lost });
+  }
+
+  /** What a statement that meets the end of the database says of its transaction. */
+  #withLoss(error: unknown, statement: Statement, before: TransactionState): unknown {
+    if (!(error instanceof Diagnostic) || error.code !== 'fatal' || this.#engine.path === ':memory:') return error;
+    this.#toldLoss = true;
+    const commits = before === 'open' && isCommit(statement);
+    if (commits || isRollback(statement)) this.#lostTransactionEnded = true;
+    const kept = commits ? 'Whether this COMMIT took effect is not known: look before you run it again.' : nothingKept;
+    const hint = before === 'none' ? error.hint : `${kept} ${error.hint}`;
+    return new Diagnostic('fatal', error.message, { span: error.span, hint: `${hint} ${sessionGone}`, cause: error.cause });
   }
 
   // DuckDB's statements
@@ -144,13 +201,9 @@ export class Session {
     );
     if (this.transaction === 'none') this.#defined = false;
     await this.#heedZone();
-    const told = [...warnings];
-    if (
-      before === 'aborted' &&
-      statement.firstWords[0] !== 'ROLLBACK' &&
-      statement.firstWords[0] !== 'ABORT' &&
-      this.transaction === 'none'
-    ) {
+    const told = this.#notice === undefined ? [...warnings] : [this.#notice, ...warnings];
+    this.#notice = undefined;
+    if (before === 'aborted' && !isRollback(statement) && this.transaction === 'none') {
       told.push({
         message: 'rolled back: an error before had aborted the transaction',
         hint: 'nothing of it was kept; run it again from BEGIN',
@@ -322,8 +375,21 @@ function takesNoValues(statement: Statement): Diagnostic {
   });
 }
 
-function isCommit({ firstWords }: PassThroughStatement): boolean {
-  return firstWords[0] === 'COMMIT' || firstWords[0] === 'END';
+function isCommit(statement: Statement): boolean {
+  return statement.kind === 'passThrough' && (statement.firstWords[0] === 'COMMIT' || statement.firstWords[0] === 'END');
+}
+
+function isRollback(statement: Statement): boolean {
+  return statement.kind === 'passThrough' && (statement.firstWords[0] === 'ROLLBACK' || statement.firstWords[0] === 'ABORT');
+}
+
+const nothingKept = 'Nothing of the open transaction was kept: write ROLLBACK; and begin again.';
+const sessionGone = 'Temporary tables and settings of this session are gone.';
+
+/** Begins a transaction that can only be rolled back. */
+async function abort(native: NativeConnection): Promise<void> {
+  await native.run('BEGIN', { leaves: 'open' });
+  await native.run("SELECT error('lost')").catch(() => undefined);
 }
 
 function changedMeanwhile(cause: Diagnostic): Diagnostic {
