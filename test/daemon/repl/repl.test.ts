@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Fires } from '../../../src/daemon/fires.ts';
 import { Output } from '../../../src/daemon/output.ts';
 import { openHistory } from '../../../src/daemon/repl/history.ts';
 import { Repl } from '../../../src/daemon/repl/repl.ts';
@@ -11,6 +12,8 @@ import { Shell } from '../../../src/daemon/shell.ts';
 import { type Engine, openEngine } from '../../../src/engine/engine.ts';
 import type { Session } from '../../../src/engine/session.ts';
 import { systemClock } from '../../../src/scheduler/clock.ts';
+import { Events } from '../../../src/scheduler/events.ts';
+import type { FinishedRun } from '../../../src/scheduler/run.ts';
 import { Keys, Screen } from './screen.ts';
 
 const control = (letter: string): string => String.fromCharCode(letter.toUpperCase().charCodeAt(0) - 64);
@@ -22,15 +25,17 @@ class Terminal {
   readonly left: Promise<void>;
   readonly shell: Shell;
   readonly repl: Repl;
+  readonly events = new Events();
+  readonly fires: Fires;
   readonly #engine: Engine;
   readonly #session: Session;
 
-  static async open(): Promise<Terminal> {
+  static async open({ canEdit = true }: { canEdit?: boolean } = {}): Promise<Terminal> {
     const engine = await openEngine(':memory:', { zone: 'Europe/Berlin' });
-    return new Terminal(engine, await engine.session({ actor: 'test', admin: true }));
+    return new Terminal(engine, await engine.session({ actor: 'test', admin: true }), canEdit);
   }
 
-  private constructor(engine: Engine, session: Session) {
+  private constructor(engine: Engine, session: Session, canEdit: boolean) {
     this.#engine = engine;
     this.#session = session;
     this.shell = new Shell({
@@ -42,6 +47,7 @@ class Terminal {
       mode: 'csv',
       color: { output: false, errors: false },
       interactive: true,
+      onRuns: (runIds) => this.fires.answered(runIds),
     });
     this.shell.timer = 'off';
     this.repl = new Repl({
@@ -50,8 +56,18 @@ class Terminal {
       terminal: this.screen,
       history: openHistory(join(this.folder, 'history')),
       color: false,
-      canEdit: true,
+      canEdit,
       suspend: undefined,
+      onPrompt: () => this.fires.flush(),
+    });
+    this.fires = new Fires({
+      events: this.events,
+      clock: systemClock,
+      setting: () => this.shell.fires,
+      zone: () => this.shell.zone,
+      color: false,
+      ready: () => this.repl.canTell,
+      tell: (notices) => this.repl.tell(notices),
     });
     this.left = this.repl.run();
   }
@@ -77,7 +93,14 @@ class Terminal {
     });
   }
 
+  /** A run of the scheduler ends. */
+  finish(schedule: string, more: Partial<FinishedRun> = {}): void {
+    const run = { runId: schedule, schedule, trigger: 'cron', attempt: 1, state: 'succeeded', reason: null, final: true } as const;
+    this.events.emit('run:finished', { ...run, scheduledAt: 0, result: null, rowsChanged: null, durationMs: 3, ...more });
+  }
+
   async close(): Promise<void> {
+    this.fires.close();
     this.repl.leave();
     this.repl.interrupt();
     await this.left;
@@ -274,5 +297,79 @@ describe('Tab', () => {
     await terminal.type("BEGIN; SELECT 'x'::INTEGER;\r", 'cuckoo!>');
     await terminal.type('ups\t', 'cuckoo!> upsert');
     await terminal.type(`${control('u')}ROLLBACK;\r`, 'cuckoo>');
+  });
+});
+
+describe('runs of the scheduler', () => {
+  it('are told over what is being typed', async () => {
+    terminal = await Terminal.open();
+    await terminal.type('SELECT 1,\r2 AS', '     -> 2 AS');
+    terminal.finish('heartbeat');
+    await terminal.shows(/^\d\d:\d\d:\d\d heartbeat succeeded in 3 ms\ncuckoo> SELECT 1,\n {5}-> 2 AS$/);
+    await terminal.type(' two;\r', '1,two\n1,2\ncuckoo>');
+  });
+
+  it('that end while a statement runs are told after its answer', async () => {
+    terminal = await Terminal.open();
+    await terminal.type('SELECT count(*) FROM range(100000000000) a, range(1000) b;\r', 'range(1000) b;');
+    for (let time = 0; time < 3; time++) terminal.finish('heartbeat');
+    terminal.finish('load', { state: 'failed', reason: 'no' });
+    expect(terminal.screen.text).not.toContain('heartbeat');
+    await terminal.type(control('c'), 'cuckoo>');
+    expect(terminal.screen.text).toMatch(
+      /cancelled[^\n]*\n[^\n]* heartbeat succeeded in 3 ms {2}×3\n[^\n]* load failed after 3 ms: no\ncuckoo>$/,
+    );
+  });
+
+  it('that a statement has answered itself are not told again', async () => {
+    terminal = await Terminal.open();
+    terminal.shell.mode = 'duckbox';
+    await terminal.type("UPSERT SCHEDULE x ( sql: 'SELECT 1' );\r", 'x: created; by hand\ncuckoo>');
+    await terminal.type('RUN SCHEDULE x;\r', /x: succeeded in .*\ncuckoo>$/);
+    const [[runId] = []] = await terminal.shell.texts('SELECT run_id FROM cron.runs');
+    terminal.finish('x', { runId: String(runId) });
+    terminal.finish('y');
+    await terminal.shows(/y succeeded in 3 ms\ncuckoo>$/);
+    expect(terminal.screen.text).not.toContain('x succeeded');
+  });
+
+  it('go to the screen, also where results go to a file', async () => {
+    terminal = await Terminal.open();
+    const path = join(terminal.folder, 'out.csv');
+    await terminal.type(`.output ${path}\r`, 'cuckoo>');
+    terminal.finish('heartbeat');
+    await terminal.type('SELECT 1 AS a;\r', /heartbeat succeeded in 3 ms\ncuckoo> SELECT 1 AS a;\ncuckoo>$/);
+    await terminal.type('.output\r', /\.output\ncuckoo>$/);
+    expect(readFileSync(path, 'utf8')).toBe('a\n1\n');
+  });
+
+  it('are told between two lines where the terminal edits them itself', async () => {
+    terminal = await Terminal.open({ canEdit: false });
+    await terminal.shows('cuckoo>');
+    terminal.finish('heartbeat');
+    expect(terminal.screen.text).toBe('cuckoo>');
+    await terminal.type('SELECT 1 AS a\n', /^cuckoo> \d\d:\d\d:\d\d heartbeat succeeded in 3 ms\n {5}->$/);
+    await terminal.type(';\n', /\n {5}-> a\n1\ncuckoo>$/);
+  });
+
+  it('are as loud as .fires says', async () => {
+    terminal = await Terminal.open();
+    await terminal.type('.fires\r', 'fires: on\ncuckoo>');
+    await terminal.type('.fires fai\t', '.fires failures');
+    await terminal.type('\r', '.fires failures\ncuckoo>');
+    terminal.finish('good');
+    terminal.finish('bad', { state: 'failed', reason: 'no' });
+    await terminal.shows(/bad failed after 3 ms: no\ncuckoo>$/);
+    expect(terminal.screen.text).not.toContain('good');
+    await terminal.type('.fires never\r', /on \| off \| failures/);
+  });
+
+  it('that end while the shell waits for them to leave are told line by line', async () => {
+    terminal = await Terminal.open();
+    await terminal.type('', 'cuckoo>');
+    terminal.keys.write(control('d'));
+    await terminal.left;
+    terminal.finish('last');
+    expect(terminal.screen.text).toMatch(/^cuckoo>\n\d\d:\d\d:\d\d last succeeded in 3 ms$/);
   });
 });
