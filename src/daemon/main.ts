@@ -184,10 +184,12 @@ async function converse(shell: Shell, config: Config, color: boolean, hosted: Ho
     if (!leaves) repl.interrupt();
     else if (host?.hurry() !== false) process.exit(ended ?? exitCodes.interrupted);
   };
-  // The statement that met it says why; no other could do anything.
-  const offFatal = shell.engine.database.onFatal(() => {
+  // DuckDB has stopped, and its file cannot be opened again: no statement could do anything. The one that met it says why.
+  const offLost = shell.engine.recovery.onLost((reason) => {
+    const isIdle = repl.canTell;
     ended ??= exitCodes.failed;
     repl.leave();
+    if (isIdle) shell.report(reason);
   });
   const onTerminate = leave(exitCodes.terminated);
   const onHangup = leave(exitCodes.hangup);
@@ -205,7 +207,7 @@ async function converse(shell: Shell, config: Config, color: boolean, hosted: Ho
     return ended ?? exitCodes.done;
   } finally {
     hosted?.told.fires?.close();
-    offFatal();
+    offLost();
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onTerminate);
     process.off('SIGHUP', onHangup);

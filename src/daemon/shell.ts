@@ -103,7 +103,10 @@ export class Shell {
     } catch (error) {
       this.#progress?.clear();
       if (error instanceof OutputClosed) throw error;
-      this.report(toDiagnostic(error), piece, name);
+      const diagnostic = toDiagnostic(error);
+      // What the session was set to is gone with the connection.
+      if (diagnostic.code === 'fatal') this.#zone = undefined;
+      this.report(diagnostic, piece, name);
       return 'failed';
     } finally {
       if (outermost) this.#busy = false;

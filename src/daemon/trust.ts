@@ -135,6 +135,7 @@ export class KnownFile {
   /** The hashes of what was there before this user changed anything, and of what has been seen since. */
   #seen: Set<string> | undefined;
   #changed = false;
+  #vouched = new Set<string>();
   #noting: Promise<void> = Promise.resolve();
   #looksSoon = false;
 
@@ -164,27 +165,28 @@ export class KnownFile {
     if (this.#seen === undefined) await this.look().catch(() => undefined);
   }
 
-  /** What has come since is this user's doing. Noted in the background; `settled` waits for it. */
-  noteChanges(): void {
-    if (!this.#changed || this.#looksSoon) return;
-    this.#changed = false;
-    this.#looksSoon = true;
-    this.#note((defined) => {
-      const fresh = defined.filter((one) => this.#seen?.has(hashOf(one)) === false);
-      for (const one of fresh) this.#seen?.add(hashOf(one));
-      return fresh;
-    });
-  }
-
   /** This user has defined or run them as they are. */
   vouch(kind: Defined['kind'], names: readonly string[]): void {
-    const wanted = new Set(names.map((name) => name.toLowerCase()));
-    this.#note((defined) => defined.filter((one) => one.kind === kind && wanted.has(one.name.toLowerCase())));
+    for (const name of names) this.#vouched.add(nameOf(kind, name));
   }
 
   /** This user lets all of it run. */
   vouchForAll(): void {
     this.#note((defined) => defined);
+  }
+
+  /** What has come since is this user's doing. Noted in the background; `settled` waits for it. */
+  noteChanges(): void {
+    if ((!this.#changed && this.#vouched.size === 0) || this.#looksSoon) return;
+    this.#changed = false;
+    this.#looksSoon = true;
+    this.#note((defined) => {
+      const vouched = this.#vouched;
+      this.#vouched = new Set();
+      const fresh = defined.filter((one) => this.#seen?.has(hashOf(one)) === false);
+      for (const one of fresh) this.#seen?.add(hashOf(one));
+      return [...fresh, ...defined.filter(({ kind, name }) => vouched.has(nameOf(kind, name)))];
+    });
   }
 
   async settled(): Promise<void> {
@@ -202,4 +204,8 @@ export class KnownFile {
       }
     });
   }
+}
+
+function nameOf(kind: Defined['kind'], name: string): string {
+  return `${kind} ${name.toLowerCase()}`;
 }

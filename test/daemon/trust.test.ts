@@ -159,6 +159,31 @@ describe('a file', () => {
     expect(await new User(db).strangers()).toBe('this file has 1 schedule that you have not run before: nightly');
   });
 
+  test('is known to who ran or defined again what was there already, and only of that', async ({ db }) => {
+    await new User(db).run(purge, nightly, "UPSERT SCHEDULE other ( sql: 'SELECT 1' )");
+    const bob = new User(db, 'bob');
+    bob.file.vouch('schedule', ['Nightly']);
+    await bob.file.settled();
+    expect(await new User(db, 'bob').strangers()).toContain('1 schedule and 1 procedure that you have not run before: other, purge');
+    bob.file.vouch('procedure', ['purge']);
+    await bob.file.settled();
+    expect(await new User(db, 'bob').strangers()).toContain('1 schedule that you have not run before: other');
+  });
+
+  test('notes what is committed while it is looking already', async ({ db }) => {
+    const ada = new User(db);
+    await ada.file.before(purge);
+    await db.run(purge);
+    ada.file.noteChanges();
+    for (const statement of ['BEGIN', nightly]) {
+      await ada.file.before(statement);
+      await db.run(statement);
+    }
+    await db.run('COMMIT');
+    await ada.file.settled();
+    expect(await new User(db).strangers()).toBeUndefined();
+  });
+
   test('is the same whether a schedule is enabled, and whatever the zone of the file is', async ({ db }) => {
     const ada = new User(db);
     await ada.run(purge, nightly);
