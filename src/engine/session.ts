@@ -112,7 +112,8 @@ export class Session {
     try {
       return await this.#perform(statement, text, parameters);
     } catch (error) {
-      throw this.#connection.native.lost === undefined ? error : this.#withLoss(error, statement, before);
+      const { lost } = this.#connection.native;
+      throw lost === undefined ? error : this.#withLoss(error, lost, statement, before);
     }
   }
 
@@ -169,14 +170,16 @@ export class Session {
   }
 
   /** What a statement that meets the end of the database says of its transaction. */
-  #withLoss(error: unknown, statement: Statement, before: TransactionState): unknown {
-    if (!(error instanceof Diagnostic) || error.code !== 'fatal' || this.#engine.path === ':memory:') return error;
+  #withLoss(error: unknown, lost: Diagnostic, statement: Statement, before: TransactionState): unknown {
+    // closed: the file was opened again while the statement waited for its turn.
+    if (!(error instanceof Diagnostic) || (error.code !== 'fatal' && error.code !== 'closed')) return error;
+    if (this.#closed || this.#engine.path === ':memory:') return error;
     this.#toldLoss = true;
     const commits = before === 'open' && isCommit(statement);
     if (commits || isRollback(statement)) this.#lostTransactionEnded = true;
     const kept = commits ? 'Whether this COMMIT took effect is not known: look before you run it again.' : nothingKept;
-    const hint = before === 'none' ? error.hint : `${kept} ${error.hint}`;
-    return new Diagnostic('fatal', error.message, { span: error.span, hint: `${hint} ${sessionGone}`, cause: error.cause });
+    const hint = before === 'none' ? lost.hint : `${kept} ${lost.hint}`;
+    return new Diagnostic('fatal', lost.message, { span: error.span, hint: `${hint} ${sessionGone}`, cause: error.cause });
   }
 
   // DuckDB's statements

@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { Diagnostic } from '../../src/core/diagnostic.ts';
 import { Recovery } from '../../src/engine/recovery.ts';
 import { systemClock } from '../../src/scheduler/clock.ts';
+import { test } from '../support/database.ts';
 
 const locked = () => new Diagnostic('file_locked', 'another process has it', { hint: 'end that one' });
 
@@ -76,5 +77,22 @@ describe('opening a database again', () => {
     off();
     await expect(recovery.recover()).rejects.toMatchObject({ message: 'lost' });
     expect(seen.lost).toHaveLength(1);
+  });
+});
+
+describe('sessions, when the database is opened again', () => {
+  test('statements at work or waiting for their turn hear why, and not that they were cancelled or a connection closed', async ({ db }) => {
+    const sessions = await Promise.all(Array.from({ length: 12 }, () => db.newSession()));
+    const long = 'CREATE TEMP TABLE counted AS SELECT count(*) FROM range(3000000000) t(i) WHERE i * i % 7 = 3';
+    const settled = Promise.allSettled(sessions.map((session) => session.execute(long)));
+    await expect.poll(() => db.engine.admission.waiting('session')).toBeGreaterThan(0);
+    const native = await db.engine.database.connect();
+    await expect(native.query('SELECT typeof($1), $1::VARCHAR', [{ value: 'x' }])).rejects.toMatchObject({ code: 'fatal' });
+    await db.engine.recover();
+    const heard = { code: 'fatal', message: expect.stringContaining('has stopped after an error inside DuckDB') };
+    for (const each of await settled) expect(each).toMatchObject({ status: 'rejected', reason: heard });
+    expect(await Promise.all(sessions.map(async (session) => (await session.execute('SELECT 1')).toArray()))).toEqual(
+      sessions.map(() => [[1]]),
+    );
   });
 });
