@@ -9,6 +9,7 @@
 // Names and types are the product's API: a change here is a line in the changelog.
 
 import { settingDefaults } from '../../settings.ts';
+import { healthFallbacks, healthRelations } from './healthRelations.ts';
 import { literal } from './literal.ts';
 import { pgCronRelations } from './pgcronRelations.ts';
 
@@ -153,11 +154,6 @@ WHERE false;
 CREATE OR REPLACE VIEW cron.schedule_versions AS
 SELECT schedule, version, definition, changed, changed_at, changed_by FROM cuckoo_ledger.schedule_version;
 
-CREATE OR REPLACE VIEW cron.schedule_health AS
-SELECT name AS schedule, 'failing' AS condition, last_run AS since,
-  consecutive_failures || ' runs failed in a row' AS detail
-FROM cron.schedules WHERE consecutive_failures > 0;
-
 CREATE OR REPLACE VIEW cron.lineage AS
 SELECT object, kind, table_name, access FROM cuckoo_ledger.lineage;
 `;
@@ -205,4 +201,4 @@ ORDER BY scheduled_at ASC NULLS LAST, schedule ASC NULLS LAST;
 `;
 
 /** In this order: a view needs what it names. */
-export const relations = `CREATE SCHEMA IF NOT EXISTS cron;\n${fallbacks}\n${settings}\n${views}\n${tables}\n${pgCronRelations}`;
+export const relations = `CREATE SCHEMA IF NOT EXISTS cron;\n${fallbacks}\n${healthFallbacks}\n${settings}\n${views}\n${healthRelations}\n${tables}\n${pgCronRelations}`;
