@@ -10,13 +10,13 @@ import { claimFile } from './daemon/lock.ts';
 import { type Engine, openEngine } from './engine/engine.ts';
 import { Jobs } from './engine/jobs.ts';
 import type { Result } from './engine/result.ts';
-import type { TickReport } from './engine/runner.ts';
 import type { Session } from './engine/session.ts';
+import type { SchedulerEvent, SchedulerEvents } from './scheduler/events.ts';
+import type { Mode, TickReport } from './scheduler/loop.ts';
 
 export { Diagnostic, type Span } from './core/diagnostic.ts';
 export type { Job, JobRun, Jobs } from './engine/jobs.ts';
 export type { Column, Result, Row, Warning } from './engine/result.ts';
-export type { TickReport } from './engine/runner.ts';
 export type { Session } from './engine/session.ts';
 export {
   Bit,
@@ -34,6 +34,8 @@ export {
   type Value,
   VariantValue,
 } from './engine/value.ts';
+export type { SchedulerEvent, SchedulerEvents } from './scheduler/events.ts';
+export type { Mode, TickReport } from './scheduler/loop.ts';
 export type { FinishedRun } from './scheduler/run.ts';
 export type { Instant, JsonValue };
 
@@ -42,6 +44,8 @@ export interface OpenOptions {
   readonly readOnly?: boolean;
   /** Who changes definitions, for cron.schedule_versions; the account's name without it. */
   readonly actor?: string;
+  /** Opens and runs what is due, in this process, until the database is closed. */
+  readonly scheduler?: boolean;
   /** DuckDB's own settings, such as `{ memory_limit: '2GB' }`. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -50,6 +54,7 @@ export interface OpenOptions {
 const optionsShape = z.strictObject({
   readOnly: z.boolean().optional(),
   actor: z.string().min(1).max(255).optional(),
+  scheduler: z.boolean().optional(),
   settings: z.record(z.string(), z.string()).optional(),
 });
 
@@ -59,7 +64,7 @@ function checked(path: unknown, options: unknown): void {
   const [issue] = result.error.issues;
   const place = issue === undefined || issue.path[0] === 0 ? 'the path' : ['options', ...issue.path.slice(1)].join('.');
   throw new Diagnostic('usage', `open(): ${place}: ${issue?.message ?? 'not understood'}`, {
-    hint: "open(path: string, { readOnly?: boolean, actor?: string, settings?: { name: 'value' } })",
+    hint: "open(path: string, { scheduler?: boolean, readOnly?: boolean, actor?: string, settings?: { name: 'value' } })",
   });
 }
 
@@ -67,7 +72,12 @@ function checked(path: unknown, options: unknown): void {
 export async function open(path: string, options: OpenOptions = {}): Promise<Database> {
   checked(path, options);
   const { environment, poolSize } = readConfig();
-  const { actor = userInfo().username, ...engineOptions } = options;
+  const { actor = userInfo().username, scheduler = false, ...engineOptions } = options;
+  if (scheduler && options.readOnly === true) {
+    throw new Diagnostic('read_only', 'open(): a scheduler writes what it does, so the file cannot be read-only', {
+      hint: 'leave one of scheduler and readOnly out',
+    });
+  }
   const engine = await openEngine(path, {
     ...engineOptions,
     environment,
@@ -75,7 +85,9 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Dat
     claim: (realPath) => claimFile(realPath, { kind: 'library' }),
   });
   try {
-    return new Database(engine, await engine.session({ actor, admin: true }), actor);
+    const database = new Database(engine, await engine.session({ actor, admin: true }), actor);
+    if (scheduler) await engine.scheduler.start();
+    return database;
   } catch (error) {
     await engine.close();
     throw error;
@@ -126,7 +138,17 @@ class Database implements AsyncDisposable {
       throw new Diagnostic('usage', 'tick(): now is a Date or milliseconds since 1970', { hint: 'tick() takes the present' });
     }
     if (this.#engine.readOnly) throw new Diagnostic('read_only', 'the file is open read-only', { hint: 'open it without readOnly' });
-    return this.#engine.runner.tick(now instanceof Date ? now.getTime() : now);
+    return this.#engine.scheduler.tick(now instanceof Date ? now.getTime() : now);
+  }
+
+  /** What the scheduler tells as it happens, such as `run:finished`. Answers how to stop listening. */
+  on<Name extends SchedulerEvent>(name: Name, listener: (detail: SchedulerEvents[Name]) => void): () => void {
+    return this.#engine.scheduler.events.on(name, listener);
+  }
+
+  /** off, running, or paused by PAUSE SCHEDULER. */
+  get schedulerMode(): Mode {
+    return this.#engine.scheduler.mode;
   }
 
   /** Safe to call twice. */

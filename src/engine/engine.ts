@@ -1,27 +1,37 @@
 // One database file, opened once in a process: DuckDB, the ledger in it, and the sessions on it.
 
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { Diagnostic } from '../core/diagnostic.ts';
+import type { Instant } from '../core/instant.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
+import { runId } from '../core/runId.ts';
 import { Turnstile } from '../core/turnstile.ts';
 import { type Clock, systemClock } from '../scheduler/clock.ts';
-import type { FinishedRun } from '../scheduler/run.ts';
+import { Scheduler } from '../scheduler/loop.ts';
+import { openedRun } from '../scheduler/opening.ts';
+import type { FinishedRun, OpenRun } from '../scheduler/run.ts';
+import type { Definition } from '../scheduler/schedule.ts';
 import { Admission } from './admission.ts';
 import { registerFunctions } from './functions.ts';
 import { guardValues } from './guard.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { unknownJob } from './jobs.ts';
 import { liveMacros, registerLive } from './live.ts';
 import { JobQueues } from './pgcron.ts';
-import { Recovery } from './recovery.ts';
-import { Runner } from './runner.ts';
+import { Recovery, recoveringLedger } from './recovery.ts';
+import { Retention } from './retention.ts';
+import { callText } from './routine.ts';
 import { Session, type SessionOptions } from './session.ts';
-import { Catalogue } from './store/duckdb/catalogue.ts';
+import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
+import { DuckLedger } from './store/duckdb/ledger.ts';
+import { identifier } from './store/duckdb/literal.ts';
 import { type NativeConnection, type NativeDatabase, openNative } from './store/duckdb/native.ts';
 import { type Sql, sqlFor } from './store/duckdb/sql.ts';
 import { StorageWatch } from './store/duckdb/storage.ts';
 import { type Migration, migrate } from './store/migrate.ts';
 import { TimingCache } from './timingCache.ts';
+import { Worker } from './work.ts';
 
 export interface EngineOptions {
   readonly readOnly?: boolean;
@@ -36,9 +46,13 @@ export interface EngineOptions {
   readonly zone?: string;
   /** The size of the thread pool, which bounds what runs at once. */
   readonly poolSize?: number;
+  /** How long closing waits for runs at work before it interrupts them. */
+  readonly graceMs?: number;
   /** For tests of migrations. */
   readonly migrations?: readonly Migration[];
 }
+
+const defaultGraceMs = 5_000;
 
 /** Engines by real path: a second `open` of a file in this process shares the first one's. */
 const open = new Map<string, { engine: Engine; holders: number }>();
@@ -79,7 +93,8 @@ export class Engine {
   readonly database: NativeDatabase;
   readonly sql: Sql;
   readonly clock: Clock;
-  readonly runner: Runner;
+  readonly scheduler: Scheduler;
+  readonly worker: Worker;
   readonly admission: Admission;
   /** Statements that call cadence functions over tables pass one at a time: several at once keep this thread from its timers. */
   readonly cadenceGate = new Turnstile();
@@ -94,8 +109,10 @@ export class Engine {
   readonly recovery: Recovery;
   /** The room on the disk. */
   readonly storage: StorageWatch;
+  readonly #graceMs: number;
   readonly #claim: { release(): Promise<void> } | undefined;
   readonly #zone: { text: string };
+  #housekeeping: Housekeeping | undefined;
   #newestScheduleId: number;
   #closing: Promise<void> | undefined;
 
@@ -107,9 +124,30 @@ export class Engine {
   ): Promise<Engine> {
     const sql = sqlFor(database.catalogue);
     const admission = new Admission(options.poolSize === undefined ? {} : { poolSize: options.poolSize });
-    const runner = new Runner({ database, sql, clock, admission, environment: options.environment ?? {} });
+    // It is made before the engine, because DuckDB's functions ask it; what it needs of the engine it asks for when it is used.
+    let engine: Engine | undefined;
+    const recover = async (): Promise<void> => engine?.recover();
+    const ledger = recoveringLedger(new DuckLedger({ database, sql, admission, clock }), recover);
+    const worker = new Worker({
+      database,
+      sql,
+      clock,
+      admission,
+      environment: options.environment ?? {},
+      recover,
+      fate: (id) => ledger.fate(id, new AbortController().signal),
+    });
+    const scheduler = new Scheduler({
+      clock,
+      ledger,
+      execute: worker.execute,
+      random: Math.random,
+      newRunId,
+      bootId: randomUUID(),
+      storage: async () => engine?.storage.look(),
+    });
     const timings = new TimingCache();
-    registerLive(database, runner, timings, clock);
+    registerLive(database, scheduler, timings, clock);
     const zone = { text: options.zone ?? machineZone() };
     registerFunctions(database, { timings, clock, zone: () => zone.text });
     const jobQueues = new JobQueues();
@@ -130,7 +168,23 @@ export class Engine {
       const catalogue = new Catalogue(connection, sql);
       const newest = hasLedger ? await catalogue.newestScheduleId() : 0;
       if (hasLedger) zone.text = (await catalogue.settings()).text('timezone');
-      return new Engine({ database, sql, clock, runner, admission, jobQueues, readOnly, hasLedger, claim, newest, zone });
+      const graceMs = options.graceMs ?? defaultGraceMs;
+      engine = new Engine({
+        database,
+        sql,
+        clock,
+        scheduler,
+        worker,
+        admission,
+        jobQueues,
+        readOnly,
+        hasLedger,
+        claim,
+        newest,
+        zone,
+        graceMs,
+      });
+      return engine;
     } finally {
       await connection.close();
     }
@@ -140,7 +194,9 @@ export class Engine {
     database: NativeDatabase;
     sql: Sql;
     clock: Clock;
-    runner: Runner;
+    scheduler: Scheduler;
+    worker: Worker;
+    graceMs: number;
     readOnly: boolean;
     hasLedger: boolean;
     claim: { release(): Promise<void> } | undefined;
@@ -152,7 +208,9 @@ export class Engine {
     this.database = parts.database;
     this.sql = parts.sql;
     this.clock = parts.clock;
-    this.runner = parts.runner;
+    this.scheduler = parts.scheduler;
+    this.worker = parts.worker;
+    this.#graceMs = parts.graceMs;
     this.readOnly = parts.readOnly;
     this.hasLedger = parts.hasLedger;
     this.#claim = parts.claim;
@@ -161,7 +219,11 @@ export class Engine {
     this.admission = parts.admission;
     this.jobQueues = parts.jobQueues;
     this.storage = new StorageWatch(parts.database, parts.clock);
-    this.recovery = new Recovery({ reopen: () => this.#reopen(), clock: parts.clock });
+    // Also after a hold, and after a stop and another start.
+    parts.scheduler.events.on('scheduler:started', () => {
+      this.#housekeeping ??= this.#keepHouse();
+    });
+    this.recovery = new Recovery({ reopen: () => this.#reopen(), inMemory: parts.database.path === ':memory:', clock: parts.clock });
   }
 
   /** What whoever opened it should know. */
@@ -194,8 +256,8 @@ export class Engine {
   async #reopen(): Promise<void> {
     await this.database.reopen();
     await this.storage.look();
-    // A COMMIT that stopped the database may have changed it.
-    if (this.hasLedger) await this.rereadZone();
+    // A COMMIT that stopped the database may have changed it. If it stops again here, whoever comes next opens it again.
+    if (this.hasLedger) await this.rereadZone().catch(() => undefined);
   }
 
   /** After a commit that may have changed `cron.timezone`: what the cron_* functions take where no zone is given. */
@@ -208,17 +270,30 @@ export class Engine {
     }
   }
 
-  /** RUN SCHEDULE for hosts: `params` replace those of the schedule. */
+  /** RUN SCHEDULE for hosts: `params` replace those of the schedule. Answers when the attempt is closed. */
   async runByHand(name: string, params: Readonly<Record<string, JsonValue>>): Promise<FinishedRun> {
     await this.recover();
     const connection = new Connection(await this.database.connect());
+    let stored: StoredSchedule | undefined;
     try {
-      const stored = await new Catalogue(connection, this.sql).schedule(name);
-      if (stored === undefined) throw unknownJob(name);
-      return await this.runner.runNow(stored, { params, dryRun: false, signal: new AbortController().signal });
+      stored = await new Catalogue(connection, this.sql).schedule(name);
     } finally {
       await connection.close();
     }
+    if (stored === undefined) throw unknownJob(name);
+    const run = this.manualRun(stored, { params });
+    const finished = this.scheduler.finished(run.runId);
+    await this.scheduler.byHand([run]);
+    return finished;
+  }
+
+  /** A run that somebody asks for now. */
+  manualRun(
+    stored: StoredSchedule,
+    { params = {}, alone = false }: { readonly params?: Readonly<Record<string, JsonValue>>; readonly alone?: boolean } = {},
+  ): OpenRun {
+    const now = this.clock.now();
+    return openedRun(definitionOf(stored), { runId: newRunId(now), trigger: 'manual', scheduledAt: now, openedAt: now, params, alone });
   }
 
   /** Never reused: every version of every schedule stays in the file. */
@@ -235,10 +310,51 @@ export class Engine {
       if (shared.holders > 0) return;
       open.delete(this.path);
     }
-    this.storage.stop();
-    this.#closing ??= this.database.close().finally(() => this.#claim?.release());
+    this.#closing ??= this.#end().finally(() => this.#claim?.release());
     await this.#closing;
   }
+
+  #keepHouse(): Housekeeping {
+    const { database, sql, clock, admission, scheduler } = this;
+    return new Housekeeping({
+      scheduler,
+      clock,
+      retention: new Retention({ database, sql, clock, admission }),
+      storage: () => this.storage.look(),
+      checkpoint: () => this.#checkpoint(),
+    });
+  }
+
+  async #checkpoint(): Promise<void> {
+    const connection = new Connection(await this.database.connect());
+    try {
+      // By name: a plain CHECKPOINT takes the connection's current database, which may have been detached.
+      await this.admission.run('ledger', () => connection.run(`CHECKPOINT ${identifier(this.database.catalogue)}`));
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async #end(): Promise<void> {
+    await this.scheduler.stop({ graceMs: this.#graceMs });
+    await this.#housekeeping?.stop();
+    this.storage.stop();
+    await this.database.close();
+  }
+}
+
+/** What the scheduler's decisions need of a stored schedule; its calendar's days are not among it. */
+export function definitionOf({ scheduleId, name, version, enabled, effectiveFrom, schedule }: StoredSchedule): Definition {
+  const { exe, call } = schedule.target;
+  return { scheduleId, name, version, enabled, effectiveFrom, exe, call: callText(call), timing: schedule.timing, policy: schedule };
+}
+
+let sequence = 0;
+
+/** In the order of time, and of being made within one millisecond. */
+export function newRunId(at: Instant): string {
+  sequence = (sequence + 1) & 0xfff;
+  return runId(at, sequence, randomBytes(10));
 }
 
 function machineZone(): string {

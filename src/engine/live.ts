@@ -1,32 +1,17 @@
 // The live half of schema `cron`: what cannot be a column, because it changes with the clock or lives in this process. The
 // file's own macros of these names answer NULL; each session puts TEMP macros over them that call what is registered here.
 
-import type { Instant } from '../core/instant.ts';
-import { next, type Timing } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
-import type { Runner } from './runner.ts';
+import type { Scheduler } from '../scheduler/loop.ts';
+import { healthMacros, registerHealth } from './liveHealth.ts';
+import { nextRun } from './nextRun.ts';
 import { duckdb, type NativeDatabase } from './store/duckdb/native.ts';
 import type { TimingCache } from './timingCache.ts';
 
 const { BIGINT, VARCHAR } = duckdb;
 
-/**
- * When it runs next: the first fire due after `now` that the calendar does not refuse. A definition has no fires before it
- * began, also none that jitter or a calendar would put off until after that.
- */
-export function nextRun(timing: Timing, now: Instant, effectiveFrom: Instant): Instant | undefined {
-  let at = Math.max(now, effectiveFrom);
-  // A calendar may refuse many in a row; ten years of days is more than any that was accepted at definition.
-  for (let looked = 0; looked < 4000; looked++) {
-    const fire = next(timing, at);
-    if (fire === undefined) return undefined;
-    if (!fire.refused && fire.nominal > effectiveFrom) return fire.due;
-    at = fire.due;
-  }
-  return undefined;
-}
-
-export function registerLive(database: NativeDatabase, runner: Runner, timings: TimingCache, clock: Clock): void {
+export function registerLive(database: NativeDatabase, scheduler: Scheduler, timings: TimingCache, clock: Clock): void {
+  registerHealth(database, { clock, timings, source: scheduler });
   database.registerScalar({
     name: 'cuckoo_live_next_run_us',
     parameterTypes: [VARCHAR, VARCHAR, VARCHAR, BIGINT],
@@ -53,7 +38,7 @@ export function registerLive(database: NativeDatabase, runner: Runner, timings: 
     call(input, output) {
       const ids = input.getColumnVector(0);
       for (let row = 0; row < input.rowCount; row++)
-        output.setItem(row, runner.running(String(ids.getItem(row))) === undefined ? null : 'running');
+        output.setItem(row, scheduler.running(String(ids.getItem(row))) === undefined ? null : 'running');
     },
   });
   database.registerScalar({
@@ -65,7 +50,7 @@ export function registerLive(database: NativeDatabase, runner: Runner, timings: 
     call(input, output) {
       const ids = input.getColumnVector(0);
       for (let row = 0; row < input.rowCount; row++) {
-        const started = runner.running(String(ids.getItem(row)))?.startedAt;
+        const started = scheduler.running(String(ids.getItem(row)))?.startedAt;
         output.setItem(row, started === undefined ? null : BigInt(started));
       }
     },
@@ -79,4 +64,4 @@ CREATE OR REPLACE TEMP MACRO cuckoo_next_run(cache_key, timing, calendar, effect
   AS make_timestamptz(cuckoo_live_next_run_us(cache_key, timing, coalesce(calendar, ''), epoch_us(effective_from)));
 CREATE OR REPLACE TEMP MACRO cuckoo_run_state(run_id) AS cuckoo_live_run_state(run_id);
 CREATE OR REPLACE TEMP MACRO cuckoo_run_started_at(run_id) AS make_timestamptz(cuckoo_live_run_started_ms(run_id) * 1000);
-`;
+${healthMacros}`;

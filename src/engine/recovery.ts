@@ -4,10 +4,13 @@
 
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Clock } from '../scheduler/clock.ts';
+import type { Ledger } from '../scheduler/ports.ts';
 
 export interface RecoveryParts {
   /** Does nothing while all is well. */
   reopen(): Promise<void>;
+  /** Then there is nothing to be opened. */
+  readonly inMemory: boolean;
   readonly clock: Clock;
 }
 
@@ -42,15 +45,14 @@ export class Recovery {
       try {
         return await this.#parts.reopen();
       } catch (error) {
-        // Closed by its owner; or in memory, and lost with it.
-        const hopeless = error instanceof Diagnostic && (error.code === 'closed' || error.code === 'fatal');
-        const pauseMs = pausesMs[tries];
-        if (!hopeless && pauseMs !== undefined) {
+        // By its owner, meanwhile.
+        if (error instanceof Diagnostic && error.code === 'closed') throw error;
+        const pauseMs = this.#parts.inMemory ? undefined : pausesMs[tries];
+        if (pauseMs !== undefined) {
           await this.#parts.clock.sleep(pauseMs);
           continue;
         }
-        if (error instanceof Diagnostic && error.code === 'closed') throw error;
-        const reason = hopeless ? error : lost(error);
+        const reason = this.#parts.inMemory && error instanceof Diagnostic ? error : lost(error);
         for (const watcher of [...this.#watchers]) watcher(reason);
         throw reason;
       }
@@ -64,4 +66,29 @@ function lost(error: unknown): Diagnostic {
     hint: error instanceof Diagnostic ? error.hint : undefined,
     cause: error,
   });
+}
+
+/** The same ledger, which opens the database again where a call finds it stopped: the caller's next try has one that works. */
+export function recoveringLedger(ledger: Ledger, recover: () => Promise<void>): Ledger {
+  const guarded = async <T>(call: () => Promise<T>): Promise<T> => {
+    await recover();
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof Diagnostic && error.code === 'fatal') await recover();
+      throw error;
+    }
+  };
+  return {
+    load: (signal) => guarded(() => ledger.load(signal)),
+    changes: (revision, signal) => guarded(() => ledger.changes(revision, signal)),
+    newestTick: (signal) => guarded(() => ledger.newestTick(signal)),
+    tick: (tick, at, writes, signal) => guarded(() => ledger.tick(tick, at, writes, signal)),
+    write: (units, signal) => guarded(() => ledger.write(units, signal)),
+    applied: (units, signal) => guarded(() => ledger.applied(units, signal)),
+    waiting: (request, signal) => guarded(() => ledger.waiting(request, signal)),
+    openRunsOf: (scheduleId, signal) => guarded(() => ledger.openRunsOf(scheduleId, signal)),
+    fate: (runId, signal) => guarded(() => ledger.fate(runId, signal)),
+    ran: (instants, signal) => guarded(() => ledger.ran(instants, signal)),
+  };
 }

@@ -195,13 +195,14 @@ export class Session {
     }
     const before = this.transaction;
     const alone = statement.mentionsCron && callsCadences.test(text);
-    const cursor = await this.#admit(() => this.#connection.native.query(text, nativeParameters(parameters)), alone).catch(
-      (error: unknown) => {
-        // Two that created one name hear of each other only at COMMIT.
-        const both = this.#defined && isCommit(statement) && error instanceof Diagnostic && error.code === 'constraint';
-        throw both ? changedMeanwhile(error) : error;
-      },
-    );
+    const query = (): Promise<NativeCursor> => this.#connection.native.query(text, nativeParameters(parameters));
+    // What this transaction defined becomes true at a boundary of the scheduler's.
+    const boundary = this.#defined && isCommit(statement) ? (): Promise<NativeCursor> => this.#engine.scheduler.change(query) : query;
+    const cursor = await this.#admit(boundary, alone).catch((error: unknown) => {
+      // Two that created one name hear of each other only at COMMIT.
+      const both = this.#defined && isCommit(statement) && error instanceof Diagnostic && error.code === 'constraint';
+      throw both ? changedMeanwhile(error) : error;
+    });
     if (this.transaction === 'none') this.#defined = false;
     await this.#heedZone();
     const told = this.#notice === undefined ? [...warnings] : [this.#notice, ...warnings];
@@ -353,9 +354,11 @@ export class Session {
       actor: this.#options.actor,
       source: null,
       executors: engine.executors,
-      runner: engine.runner,
+      engine,
       nextScheduleId: () => engine.nextScheduleId(),
       inTransaction: (work) => (this.transaction === 'none' ? this.#connection.transact(work) : work()),
+      defining: (work) =>
+        this.transaction === 'none' ? this.#connection.transact(work, (commit) => engine.scheduler.change(commit)) : work(),
       parse: (text) => {
         const parsed = parse(text);
         if (parsed.statement !== undefined) return parsed.statement;

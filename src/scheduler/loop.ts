@@ -33,7 +33,7 @@ import {
   type Token,
   type Write,
 } from './ports.ts';
-import { Backlog } from './queue.ts';
+import { Backlog, rereadMs } from './queue.ts';
 import { type Armed, firesLeft, Roster } from './roster.ts';
 import { type Closing, type Counters, type FinishedRun, noCounters, type OpenRun, type Outcome, type Trigger } from './run.ts';
 import type { Action, Definition } from './schedule.ts';
@@ -99,6 +99,8 @@ export class Scheduler {
   #loaded: Promise<void> | undefined;
   #starting: Promise<void> = Promise.resolve();
   #tick: Tick = { seq: 0, watermark: 0, partly: null, gap: null, replayUntil: null };
+  /** As the ledger says; time in which nothing was due is written with what comes after it. */
+  #writtenThrough: Instant = 0;
   #revision = 0;
   #stale = false;
   #settings: SchedulerSettings | undefined;
@@ -110,6 +112,9 @@ export class Scheduler {
   #cycling = false;
   #again = false;
   #refilling = false;
+  /** Retries that wait in the table for their time may be none of memory's. */
+  #hasUnknownSleepers = false;
+  #refilledMs = Number.NEGATIVE_INFINITY;
   #lagMs = 0;
   #behindSinceMs: number | undefined;
   #storage: { checkedMs: number; low: boolean } = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
@@ -295,6 +300,7 @@ export class Scheduler {
     this.#backlog = new Backlog();
     this.#unreadable.clear();
     this.#tick = state.tick;
+    this.#writtenThrough = state.tick.watermark;
     this.#adopt(state);
     for (const [scheduleId, counters] of state.counters) {
       const armed = this.#roster.get(scheduleId);
@@ -360,9 +366,10 @@ export class Scheduler {
     await this.#writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
     for (const mark of state.marks) await this.#settleMark(mark);
     for (const run of state.begun) await this.#closeInterrupted(run);
-    this.#mode = this.#pausedAt === null ? 'running' : 'paused';
-    // A stop may have come in between.
+    // Before anything may start: what was open at a crash must be known as such.
+    this.#hasUnknownSleepers = state.openRuns > 0;
     if (state.openRuns > 0) await this.#refill();
+    this.#mode = this.#pausedAt === null ? 'running' : 'paused';
     if (this.#mode === 'running') await this.#openReboots(now);
     this.events.emit('scheduler:started', { schedules: this.#roster.size });
     if (this.#mode === 'paused') this.events.emit('scheduler:paused', { held: false });
@@ -459,6 +466,7 @@ export class Scheduler {
     this.#backlog.configure(this.#queues, this.#demand().workers);
     for (const { run } of this.#running.values()) this.#backlog.begin(run);
     for (const run of rows) if (!this.#running.has(run.runId)) this.#backlog.add(inThisTime(run, now));
+    this.#hasUnknownSleepers = rows.length >= refillRows;
     if (before.spilled || rows.length >= refillRows) await this.#refill();
     this.#roster.rearmAll(this.#tick);
     this.events.emit('clock:believed', { now, watermark });
@@ -526,8 +534,9 @@ export class Scheduler {
   change<T>(commit: () => Promise<T>): Promise<T> {
     return this.#turnstile.run(async () => {
       if (this.#loaded === undefined) return commit();
-      const pausedAt = this.#pausedAt;
-      if (this.#mode === 'running' && !this.#storage.low && this.#behindSinceMs === undefined) await this.#tickAll(this.#ports.clock.now());
+      // What could not be read after the change before this one.
+      if (this.#stale) await this.#reread();
+      await this.#handleAll();
       try {
         return await commit();
       } finally {
@@ -535,10 +544,18 @@ export class Scheduler {
         this.#stale = true;
         await this.#reread().catch(() => this.#wakeLater());
         this.#followReady();
-        if (pausedAt !== null && this.#pausedAt === null) await this.#skipPause(pausedAt);
         if (this.#mode === 'running' || this.#mode === 'paused') this.#wake();
       }
     });
+  }
+
+  /** Everything up to now, durably: after a crash nobody asks the new definitions about the time of the old ones. */
+  async #handleAll(): Promise<void> {
+    const now = this.#ports.clock.now();
+    if (this.#mode === 'paused' && this.#pausedAt !== null) return this.#skipPause(this.#pausedAt);
+    if (this.#mode !== 'running' || this.#storage.low || this.#behindSinceMs !== undefined) return;
+    await this.#tickAll(now);
+    if (this.#tick.watermark > this.#writtenThrough) await this.#commitTick({ ...this.#tick, seq: this.#tick.seq + 1 }, now, []);
   }
 
   async #reread(): Promise<void> {
@@ -571,12 +588,15 @@ export class Scheduler {
         // Time in which nothing was due needs no row: read again from the old watermark, it holds nothing either.
         this.#tick = { ...plan.tick, seq: this.#tick.seq };
         if (plan.done) return total;
+        await this.#ports.clock.yieldTurn();
         continue;
       }
-      const step = await this.#decided(plan, now);
+      let step: Step;
       try {
+        step = await this.#decided(plan, now);
         await this.#commitTick(plan.tick, now, step.writes);
       } catch (error) {
+        // Planning has moved the slots; nothing of it is written.
         this.#roster.rearm(plan.touched, this.#tick);
         throw error;
       }
@@ -634,6 +654,7 @@ export class Scheduler {
       if (newest.seq < tick.seq) throw error;
     }
     this.#tick = tick;
+    this.#writtenThrough = tick.watermark;
   }
 
   #tellBroken(scheduleId: number, message: string): void {
@@ -710,9 +731,7 @@ export class Scheduler {
     for (const run of open) {
       if (isAside(run.trigger)) continue;
       if (this.#running.has(run.runId)) {
-        step.afterwards(() =>
-          this.#running.get(run.runId)?.controller.abort({ kind: 'cancelled', reason: 'replaced' } satisfies StopReason),
-        );
+        step.afterwards(() => this.#endReplaced(run));
         continue;
       }
       if (step.closes(run.runId)) continue;
@@ -725,6 +744,23 @@ export class Scheduler {
         this.#tellFinished(closing);
       });
     }
+  }
+
+  /** It may have failed by itself in this very moment: then the next attempt, which would run beside the new one, ends too. */
+  #endReplaced(run: OpenRun): void {
+    const atWork = this.#running.get(run.runId);
+    atWork?.controller.abort({ kind: 'cancelled', reason: 'replaced' } satisfies StopReason);
+    const end = async (): Promise<void> => {
+      await atWork?.ended;
+      const scheduleId = run.scheduleId ?? 0;
+      const open = await this.#calls.untilAnswered('open runs', (signal) => this.#ports.ledger.openRunsOf(scheduleId, signal));
+      for (const next of open) {
+        if (next.rootRunId === run.rootRunId && next.attempt > run.attempt) await this.cancel(next.runId, 'replaced');
+      }
+    };
+    end().catch(() => {
+      // The scheduler stops; what is open then runs after the next start.
+    });
   }
 
   // ---- After others, at a start ----
@@ -821,7 +857,7 @@ export class Scheduler {
       for (;;) {
         const joined = this.#followers.joined(childId);
         const armed = this.#roster.get(childId);
-        if (joined === undefined || armed === undefined) return;
+        if (joined === undefined || armed === undefined || this.#unreadable.has(childId)) return;
         const step = await this.#joinedStep(joined, armed);
         // false: a run that `replace` met has closed itself in the meantime; decided again.
         if (!(await this.#writer.write(step.writes))) continue;
@@ -946,7 +982,8 @@ export class Scheduler {
       if (taken === undefined) break;
       this.#begun(taken.run, taken.waitedFor, false);
     }
-    if (all && this.#backlog.wantsRefill(now)) void this.#refill().then(() => this.#dispatch());
+    const looksForSleepers = this.#hasUnknownSleepers && this.#ports.clock.monotonicMs() - this.#refilledMs > rereadMs;
+    if (all && (looksForSleepers || this.#backlog.wantsRefill(now))) void this.#refill().then(() => this.#dispatch());
   }
 
   /** false: nothing may start now. */
@@ -1252,14 +1289,25 @@ export class Scheduler {
     try {
       const mark = this.#backlog.beginRefill();
       const now = this.#hostNow ?? this.#ports.clock.now();
-      const request = { now, limit: refillRows, perGroup: refillPerGroup };
-      const rows = await this.#calls.untilAnswered('waiting', (signal) => this.#ports.ledger.waiting(request, signal));
+      const request = { limit: refillRows, perGroup: refillPerGroup };
+      const ask = (asOf: Instant): Promise<readonly OpenRun[]> =>
+        this.#calls.untilAnswered('waiting', (signal) => this.#ports.ledger.waiting({ ...request, now: asOf }, signal));
+      let rows = await ask(now);
+      const isComplete = rows.length < refillRows;
+      if (isComplete && this.#hasUnknownSleepers) {
+        // Those that may start come first: so many sleepers could stand before them that nothing would be done.
+        const all = await ask(Number.MAX_SAFE_INTEGER);
+        this.#hasUnknownSleepers = all.length >= refillRows;
+        const known = new Set(rows.map((run) => run.runId));
+        rows = [...rows, ...all.filter((run) => !known.has(run.runId))];
+      }
+      this.#refilledMs = this.#ports.clock.monotonicMs();
       const recovering = this.#recovering;
       if (recovering !== undefined) for (const run of rows) if (run.openedAt < recovering.before) recovering.roots.add(run.rootRunId);
       this.#backlog.refill(
         mark,
         rows.filter((run) => !this.#running.has(run.runId)),
-        rows.length < refillRows,
+        isComplete,
       );
     } finally {
       this.#refilling = false;

@@ -168,7 +168,7 @@ describe('cron.upcoming and cron.timeline', () => {
   test('the timeline joins what was with what will be', async ({ db }) => {
     await db.run("UPSERT SCHEDULE s ( sched: '0 * * * *', sql: 'SELECT 1' )");
     db.clock.set('2026-11-20T13:00:00Z');
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     const rows = await db.rows(
       "SELECT schedule, state FROM cron.timeline(TIMESTAMPTZ '2026-11-20 12:00:00+00', TIMESTAMPTZ '2026-11-20 13:30:00+00') WHERE state IS NOT NULL",
     );

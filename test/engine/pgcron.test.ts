@@ -395,7 +395,7 @@ describe('cron.job_run_details', () => {
     await db.run('CREATE TABLE IF NOT EXISTS done (i INTEGER)');
     for (let minute = 1; minute <= minutes; minute++) {
       db.clock.time += 60_000;
-      await db.engine.runner.tick(db.clock.now());
+      await db.engine.scheduler.tick(db.clock.now());
     }
   }
 
@@ -472,7 +472,7 @@ describe('cron.job_run_details', () => {
     );
     db.clock.set('2026-11-21T12:00:30Z');
     await db.run("UPDATE cron.job SET active = false WHERE jobname <> 'delete-job-run-details'");
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     expect(
       await table(db, 'SELECT j.jobname, d.status, d.return_message FROM cron.job_run_details d JOIN cron.job j USING (jobid)'),
     ).toEqual([['delete-job-run-details', 'succeeded', '4 rows']]);

@@ -1,9 +1,5 @@
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { executeSql } from '../../src/engine/executors/sql.ts';
-import { Catalogue } from '../../src/engine/store/duckdb/catalogue.ts';
-import { Connection } from '../../src/engine/store/duckdb/connection.ts';
-import { Ledger } from '../../src/engine/store/duckdb/ledger.ts';
 import { noCounters } from '../../src/scheduler/run.ts';
 import { test } from '../support/database.ts';
 
@@ -98,31 +94,24 @@ describe('a SQL run', () => {
       'PAUSE QUEUE low',
     );
     db.clock.set('2026-11-20T12:01:00Z');
-    await db.engine.runner.tick(db.clock.now());
-    const connections = [new Connection(await db.engine.database.connect()), new Connection(await db.engine.database.connect())] as const;
-    const [run] = await new Ledger(connections[0], db.engine.sql).openRunsOf(1);
-    const stored = await new Catalogue(connections[0], db.engine.sql).schedule('s');
-    const job = {
-      run: run!,
-      schedule: stored!.schedule,
-      procedure: undefined,
-      counters: noCounters,
+    await db.engine.scheduler.tick(db.clock.now());
+    const signal = new AbortController().signal;
+    const { run_id: runId } = (await db.rows('SELECT run_id FROM cron.runs'))[0] as { run_id: string };
+    const fate = await db.engine.worker.fate(runId);
+    if (fate.kind !== 'open') return expect.unreachable('it waits in a paused queue');
+    const work = {
+      run: fate.run,
       startedAt: db.clock.now(),
-      previousAt: null,
-      zone: 'UTC',
-      timeoutMs: null,
-      resultRows: 100,
-      environment: {},
-      dryRun: false,
+      waitedFor: null,
+      counters: noCounters,
+      closing: () => ({ counters: noCounters, marks: false }),
+      begin: async () => {},
     };
-    const attempts = await Promise.all(
-      connections.map((connection) => executeSql(connection, db.engine.sql, job, db.clock, new AbortController().signal)),
-    );
-    expect(attempts.filter((attempt) => attempt.closed)).toHaveLength(1);
-    expect(attempts.find((attempt) => !attempt.closed)?.outcome).toMatchObject({ state: 'failed', error: { code: 'fenced' } });
+    const attempts = await Promise.all([db.engine.worker.execute(work, signal), db.engine.worker.execute(work, signal)]);
+    expect(attempts.map((attempt) => attempt.closed).sort()).toEqual(['fenced', 'removed']);
+    expect(attempts.find((attempt) => attempt.closed === 'fenced')?.outcome).toMatchObject({ state: 'failed', error: { code: 'fenced' } });
     expect(await db.rows('FROM t')).toHaveLength(1);
     expect(await db.rows('SELECT state FROM cron.runs')).toEqual([{ state: 'succeeded' }]);
-    for (const connection of connections) await connection.close();
   });
 
   test('says at least once where its effects reach outside of one transaction', async ({ db }) => {
@@ -210,7 +199,7 @@ describe('a SQL run', () => {
     await db.run("UPSERT SCHEDULE s ( sched: every 1m, sql: 'SELECT nope', max_retries: 0, disable_after_failures: 2 )");
     for (const minute of ['12:01', '12:02', '12:03']) {
       db.clock.set(`2026-11-20T${minute}:00Z`);
-      await db.engine.runner.tick(db.clock.now());
+      await db.engine.scheduler.tick(db.clock.now());
     }
     expect(await db.rows('SELECT enabled, status, consecutive_failures FROM cron.schedules')).toEqual([
       { enabled: false, status: 'disabled', consecutive_failures: 2n },
@@ -226,11 +215,11 @@ describe('tick', () => {
       "UPSERT SCHEDULE s ( sched: every 1m, sql: 'INSERT INTO beats VALUES ($scheduled_at)' )",
     );
     db.clock.set('2026-11-20T12:01:10Z');
-    const first = await db.engine.runner.tick(db.clock.now());
+    const first = await db.engine.scheduler.tick(db.clock.now());
     expect(first).toMatchObject({ opened: 1, skipped: 0, finished: [{ schedule: 's', state: 'succeeded' }] });
-    expect(await db.engine.runner.tick(db.clock.now())).toMatchObject({ opened: 0, finished: [] });
+    expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({ opened: 0, finished: [] });
     db.clock.set('2026-11-20T12:02:00Z');
-    expect(await db.engine.runner.tick(db.clock.now())).toMatchObject({ opened: 1 });
+    expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({ opened: 1 });
     expect(JSON.parse(JSON.stringify(await db.rows('FROM beats')))).toEqual([
       { nominal: '2026-11-20T12:01:00Z' },
       { nominal: '2026-11-20T12:02:00Z' },
@@ -243,11 +232,11 @@ describe('tick', () => {
       "UPSERT SCHEDULE s ( sched: every 1m, sql: 'INSERT INTO beats VALUES ($scheduled_at)' )",
     );
     db.clock.set('2026-11-20T12:01:00Z');
-    await Promise.all([db.engine.runner.tick(db.clock.now()), db.engine.runner.tick(db.clock.now())]);
+    await Promise.all([db.engine.scheduler.tick(db.clock.now()), db.engine.scheduler.tick(db.clock.now())]);
     db.clock.set('2026-11-20T11:00:00Z');
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     db.clock.set('2026-11-20T12:01:30Z');
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     expect(await db.rows('SELECT count(*)::INTEGER AS n FROM beats')).toEqual([{ n: 1 }]);
   });
 
@@ -255,7 +244,7 @@ describe('tick', () => {
     await db.run("UPSERT SCHEDULE s ( sched: '0 * * * *', sql: 'SELECT 1' )");
     db.clock.set('2026-11-20T18:30:00Z');
     await db.reopen();
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     const runs = await db.rows(
       'SELECT state, trigger, scheduled_at, fires, first_scheduled_at, reason FROM cron.runs ORDER BY scheduled_at',
     );
@@ -278,11 +267,11 @@ describe('tick', () => {
       "UPSERT SCHEDULE s ( sched: '0 13 * * *', sql: 'SELECT CASE WHEN $attempt < 2 THEN error(''not yet'') ELSE 1 END', retry_jitter: false, max_runs: 2 )",
     );
     db.clock.set('2026-11-20T13:00:00Z');
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     db.clock.set('2026-11-20T13:00:59Z');
-    expect(await db.engine.runner.tick(db.clock.now())).toMatchObject({ finished: [] });
+    expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({ finished: [] });
     db.clock.set('2026-11-20T13:01:00Z');
-    expect(await db.engine.runner.tick(db.clock.now())).toMatchObject({ opened: 0, finished: [{ state: 'succeeded' }] });
+    expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({ opened: 0, finished: [{ state: 'succeeded' }] });
     expect(await db.rows('SELECT state, attempt, trigger, final, retry_of IS NOT NULL AS retried FROM cron.runs ORDER BY attempt')).toEqual(
       [
         { state: 'failed', attempt: 1n, trigger: 'cron', final: false, retried: false },
@@ -290,10 +279,10 @@ describe('tick', () => {
       ],
     );
     db.clock.set('2026-11-21T13:00:00Z');
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     expect(await db.rows('SELECT status FROM cron.schedules')).toMatchObject([{ status: 'retry_pending' }]);
     db.clock.set('2026-11-21T13:05:00Z');
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     expect(await db.rows('SELECT status, next_run FROM cron.schedules')).toEqual([{ status: 'finished', next_run: null }]);
   });
 
@@ -301,24 +290,24 @@ describe('tick', () => {
     await db.run("UPSERT SCHEDULE s ( sched: every 1m, sql: 'SELECT 1' )", 'DISABLE SCHEDULE s');
     db.clock.set('2026-11-20T13:00:30Z');
     await db.run('ENABLE SCHEDULE s');
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     expect(await db.rows('LIST RUNS')).toEqual([]);
     db.clock.set('2026-11-20T13:01:00Z');
-    expect(await db.engine.runner.tick(db.clock.now())).toMatchObject({ opened: 1 });
+    expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({ opened: 1 });
   });
 
   test('leaves the runs of a paused queue where they are', async ({ db }) => {
     await db.run("UPSERT SCHEDULE s ( sched: every 1m, queue: low, sql: 'SELECT 1' )", 'PAUSE QUEUE low');
     db.clock.set('2026-11-20T12:01:00Z');
-    expect(await db.engine.runner.tick(db.clock.now())).toMatchObject({ opened: 1, finished: [] });
+    expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({ opened: 1, finished: [] });
     await db.run('RESUME QUEUE low');
-    expect(await db.engine.runner.tick(db.clock.now())).toMatchObject({ opened: 0, finished: [{ state: 'succeeded' }] });
+    expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({ opened: 0, finished: [{ state: 'succeeded' }] });
   });
 
   test('a dropped schedule’s waiting runs are cancelled', async ({ db }) => {
     await db.run("UPSERT SCHEDULE s ( sched: every 1m, queue: low, sql: 'SELECT 1' )", 'PAUSE QUEUE low');
     db.clock.set('2026-11-20T12:01:00Z');
-    await db.engine.runner.tick(db.clock.now());
+    await db.engine.scheduler.tick(db.clock.now());
     await db.run('DROP SCHEDULE s');
     expect(await db.rows('SELECT state, reason FROM cron.runs')).toEqual([{ state: 'cancelled', reason: 'dropped' }]);
   });
@@ -331,7 +320,7 @@ describe('tick', () => {
     );
     await hand.close();
     db.clock.set('2026-11-20T12:01:00Z');
-    expect(await db.engine.runner.tick(db.clock.now())).toMatchObject({
+    expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({
       finished: [{ schedule: 'good', state: 'succeeded' }],
       unreadable: [{ schedule: 'bad' }],
     });

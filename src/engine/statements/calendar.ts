@@ -49,7 +49,7 @@ async function putDefinition(
   if (existing !== undefined) await checkUsers(name, days, context);
   const version = (existing?.version ?? 0) + 1;
   const stored: StoredCalendar = { name: name.text, version, days, sources, definition: definitionText('calendar', name, entries) };
-  await context.inTransaction(() => context.catalogue.putCalendar(stored, context.now));
+  await context.defining(() => context.catalogue.putCalendar(stored, context.now));
   return definitionAnswer(tag, stored.name, existing === undefined ? 'created' : 'updated', changed, warnings);
 }
 
@@ -103,7 +103,7 @@ export async function dropCalendars(statement: DropStatement, context: Statement
     if (users.length > 0) throw stillUsed('calendar', stored.name, users, name.span);
     going.set(nameKey(stored.name), stored);
   }
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     for (const stored of going.values()) await context.catalogue.dropCalendar(stored.name);
   });
   return outcome(

@@ -4,8 +4,8 @@ import type { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { Statement } from '../../parser/ast.ts';
 import type { BindContext } from '../bind/schedule.ts';
+import type { Engine } from '../engine.ts';
 import { type Column, type Form, Result, type Warning } from '../result.ts';
-import type { Runner } from '../runner.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import type { Connection } from '../store/duckdb/connection.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
@@ -25,10 +25,12 @@ export interface StatementContext {
   /** Where a definition came from, if not from a person. */
   readonly source: string | null;
   readonly executors: ReadonlySet<string>;
-  readonly runner: Runner;
+  readonly engine: Engine;
   nextScheduleId(): number;
   /** Runs `work` in the session's open transaction, or in one of its own. */
   inTransaction<T>(work: () => Promise<T>): Promise<T>;
+  /** The same for what defines: its commit is a boundary for the scheduler, which then reads the definitions again. */
+  defining<T>(work: () => Promise<T>): Promise<T>;
   parse(text: string): Statement;
 }
 

@@ -61,7 +61,7 @@ async function wholly<T>(context: StatementContext, work: () => Promise<T>): Pro
   const { connection } = context;
   const began = connection.transaction === 'open';
   try {
-    return await context.inTransaction(work);
+    return await context.defining(work);
   } catch (error) {
     if (began && connection.transaction === 'open') {
       await connection.run("SELECT error('the statement before failed')").catch(() => undefined);

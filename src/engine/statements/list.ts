@@ -31,6 +31,11 @@ const shapes: Readonly<Record<ListedRelation, Shape>> = {
     prominent: ['schedule', 'version', 'changed', 'changed_at', 'changed_by'],
   },
   schedule_health: byName('schedule'),
+  alerts: {
+    name: 'schedule',
+    order: 'since DESC NULLS LAST, rule ASC NULLS LAST, schedule ASC NULLS LAST',
+    prominent: ['rule', 'schedule', 'since', 'ended_at', 'detail'],
+  },
   runs: {
     name: 'schedule',
     order: 'opened_at DESC NULLS LAST, run_id DESC NULLS LAST',

@@ -53,7 +53,7 @@ async function putDefinition(
   const version = (existing?.version ?? 0) + 1;
   const stored: StoredRoutine = { name: name.text, version, routine: pipeline, definition: definitionText('pipeline', name, entries) };
   const lineage = await lineageOfPipeline(pipeline, context);
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     await context.catalogue.putRoutine(stored, context.now);
     await context.catalogue.putLineage(stored.name, 'pipeline', lineage);
   });

@@ -55,7 +55,7 @@ async function putDefinition(
   // Whether it is paused is no part of the definition: applying one again must not set a paused queue going.
   const paused = existing?.paused ?? false;
   const stored = { name: name.text, paused, definition: definitionText('queue', name, entries), ...queue };
-  await context.inTransaction(() => context.catalogue.putQueue(stored, context.now));
+  await context.defining(() => context.catalogue.putQueue(stored, context.now));
   return answer({ tag, columns, rows: [[stored.name, existing === undefined ? 'created' : 'updated', changed, []]] });
 }
 
@@ -77,7 +77,7 @@ export async function dropQueues(statement: DropStatement, context: StatementCon
     if (users.length > 0) throw stillUsed('queue', stored.name, users, name.span);
     going.set(nameKey(stored.name), stored);
   }
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     for (const stored of going.values()) await context.catalogue.dropQueue(stored.name);
   });
   return outcome(
@@ -90,7 +90,7 @@ export async function dropQueues(statement: DropStatement, context: StatementCon
 export async function pauseQueue(statement: PauseQueueStatement, context: StatementContext): Promise<Result> {
   const stored = await findQueue(statement.name, context);
   const { paused } = statement;
-  if (stored.paused !== paused) await context.inTransaction(() => context.catalogue.pauseQueue(stored.name, paused, context.now));
+  if (stored.paused !== paused) await context.defining(() => context.catalogue.pauseQueue(stored.name, paused, context.now));
   const what = stored.paused === paused ? 'unchanged' : paused ? 'paused' : 'resumed';
   return outcome(`${paused ? 'PAUSE' : 'RESUME'} QUEUE`, [[stored.name, what]]);
 }

@@ -52,7 +52,7 @@ export async function defineProcedure(statement: DefineProcedureStatement, conte
   const stored: StoredRoutine = { name: procedure.name, version: (existing?.version ?? 0) + 1, routine: procedure, definition };
   const lineage = await lineageOfProcedure(procedure, context);
   const notes: string[] = [];
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     await context.catalogue.putRoutine(stored, context.now);
     await context.catalogue.putLineage(stored.name, 'procedure', lineage);
     // What the schedules that call it read and write has changed with it.
@@ -216,7 +216,7 @@ export async function dropRoutines(statement: DropStatement, kind: Routine['kind
     found.push(stored);
     rows.push([stored.name, 'dropped']);
   }
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     for (const stored of found) await context.catalogue.dropRoutine(stored.name, kind);
   });
   return outcome(`DROP ${kind.toUpperCase()}`, rows);

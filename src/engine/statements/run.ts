@@ -4,10 +4,11 @@ import { Diagnostic } from '../../core/diagnostic.ts';
 import type { JsonValue } from '../../core/jsonValue.ts';
 import type { RunIdStatement, RunScheduleStatement } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
-import type { FinishedRun } from '../../scheduler/run.ts';
+import type { FinishedRun, OpenRun } from '../../scheduler/run.ts';
 import { bindParameter } from '../bind/arguments.ts';
 import type { Result } from '../result.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
+import type { Value } from '../value.ts';
 import { answer, double, integer, type StatementContext, text } from './context.ts';
 import { description, propertiesOf } from './description.ts';
 import { findSchedule } from './schedule.ts';
@@ -17,34 +18,86 @@ export async function runSchedules(statement: RunScheduleStatement, context: Sta
   for (const name of statement.names) found.push(await findSchedule(name, context));
   const given: Record<string, JsonValue>[] = [];
   for (const stored of found) given.push(await bindWith(statement, stored, context));
-  const rows = [];
-  const failures: Diagnostic[] = [];
-  for (const [index, stored] of found.entries()) {
-    const finished = await context.runner.runNow(stored, { params: given[index] ?? {}, dryRun: statement.dryRun, signal });
-    rows.push([
-      statement.dryRun ? null : finished.runId,
-      finished.schedule,
-      finished.state,
-      finished.reason,
-      finished.durationMs,
-      finished.rowsChanged === null ? null : BigInt(finished.rowsChanged),
-      finished.result === null ? null : JSON.stringify(finished.result),
-    ]);
-    if (finished.state !== 'succeeded' && finished.state !== 'skipped') failures.push(failed(finished, statement, index));
+  const { scheduler, worker } = context.engine;
+  if (statement.dryRun) {
+    const finished: FinishedRun[] = [];
+    for (const [index, stored] of found.entries()) finished.push(await worker.dryRun(stored, given[index] ?? {}, signal));
+    return told(finished, statement);
   }
+  const runs = found.map((stored, index) => context.engine.manualRun(stored, { params: given[index] ?? {}, alone: statement.alone }));
+  if (!scheduler.isOn) {
+    // No scheduler runs here: right here, one after the other.
+    const finished: FinishedRun[] = [];
+    for (const run of runs) finished.push(...(await runToEnd([run], context, signal, { cancels: true })));
+    return told(finished, statement);
+  }
+  if (statement.await) return told(await runToEnd(runs, context, signal, { cancels: false }), statement);
+  await scheduler.byHand(runs);
+  return answer({ tag: 'RUN SCHEDULE', columns: runColumns, rows: runs.map(pendingRow), form: 'runs' });
+}
+
+const runColumns = [
+  text('run_id'),
+  text('schedule'),
+  text('state'),
+  text('reason'),
+  double('duration_ms'),
+  integer('rows_changed'),
+  { name: 'result', type: { kind: 'JSON' } },
+] as const;
+
+/** Opens runs and waits for them. An interrupt ends the wait, and, where nobody else would finish them, the runs. */
+export async function runToEnd(
+  runs: readonly OpenRun[],
+  { engine: { scheduler } }: StatementContext,
+  signal: AbortSignal,
+  { cancels }: { readonly cancels: boolean },
+): Promise<FinishedRun[]> {
+  const ends = runs.map((run) => scheduler.finished(run.runId));
+  await scheduler.byHand(runs);
+  const all = Promise.all(ends);
+  if (cancels) {
+    const cancel = (): void => {
+      for (const run of runs) void scheduler.cancel(run.runId, 'cancelled').catch(() => undefined);
+    };
+    signal.addEventListener('abort', cancel, { once: true });
+    if (signal.aborted) cancel();
+    return all.finally(() => signal.removeEventListener('abort', cancel));
+  }
+  const stopped = new Promise<never>((_, reject) => {
+    const refuse = (): void =>
+      reject(
+        new Diagnostic('cancelled', runs.length === 1 ? 'the run goes on' : 'the runs go on', {
+          hint: `CANCEL RUN '${runs[0]?.runId}'; ends one`,
+        }),
+      );
+    signal.addEventListener('abort', refuse, { once: true });
+    if (signal.aborted) refuse();
+  });
+  return Promise.race([all, stopped]);
+}
+
+function pendingRow(run: OpenRun): Value[] {
+  return [run.runId, run.schedule, 'pending', null, null, null, null];
+}
+
+function told(finished: readonly FinishedRun[], statement: RunScheduleStatement): Result {
+  const failures = finished.flatMap((run, index) =>
+    run.state === 'succeeded' || run.state === 'skipped' ? [] : [failed(run, statement, index)],
+  );
   const [first, ...more] = failures;
   return answer({
     tag: 'RUN SCHEDULE',
-    columns: [
-      text('run_id'),
-      text('schedule'),
-      text('state'),
-      text('reason'),
-      double('duration_ms'),
-      integer('rows_changed'),
-      { name: 'result', type: { kind: 'JSON' } },
-    ],
-    rows,
+    columns: runColumns,
+    rows: finished.map((run) => [
+      statement.dryRun ? null : run.runId,
+      run.schedule,
+      run.state,
+      run.reason,
+      run.durationMs,
+      run.rowsChanged === null ? null : BigInt(run.rowsChanged),
+      run.result === null ? null : JSON.stringify(run.result),
+    ]),
     form: 'runs',
     failure: first === undefined ? undefined : Diagnostic.all([first, ...more]),
   });

@@ -18,11 +18,11 @@ import { timingKeys } from '../../scheduler/schedule.ts';
 import { inside } from '../bind/fields.ts';
 import { type BoundSchedule, bindSchedule, inWords } from '../bind/schedule.ts';
 import { lineageOfSchedule, sharedWriters } from '../definedLineage.ts';
-import { nextRun } from '../live.ts';
+import { nextRun } from '../nextRun.ts';
 import type { Result, Warning } from '../result.ts';
 import { shownParameters } from '../routine.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
-import { Ledger } from '../store/duckdb/ledger.ts';
+import { cancelWaiting } from '../store/duckdb/fence.ts';
 import { answer, bindContext, instant, outcome, type StatementContext, text, texts, timestamp } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
 import { description, propertiesOf } from './description.ts';
@@ -97,7 +97,7 @@ async function putDefinition(
     source: context.source ?? existing?.source ?? null,
   };
   const columns = { sched: bound.schedText ?? null, params: shownParameters(bound.schedule.params), source: stored.source };
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     await context.catalogue.putSchedule(stored, columns, existing === undefined ? ['created'] : changed, context.now, context.actor);
     await context.catalogue.putLineage(stored.name, 'schedule', lineage);
   });
@@ -140,11 +140,15 @@ export async function dropSchedules(statement: DropStatement, context: Statement
     const users = (await context.catalogue.usersOf('schedule', stored.name)).filter((user) => !going.has(user));
     if (users.length > 0) throw stillUsed('schedule', stored.name, users, statement.names[index]?.span ?? statement.span);
   }
-  const ledger = new Ledger(context.connection, context.sql);
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     for (const stored of found) {
       await context.catalogue.dropSchedule(stored, context.now, context.actor);
-      await ledger.cancelWaiting(stored.scheduleId, 'dropped', context.now, await ledger.counters(stored.scheduleId));
+      await cancelWaiting(context.connection, context.sql, {
+        scheduleId: stored.scheduleId,
+        reason: 'dropped',
+        at: context.now,
+        isAtWork: (runId) => context.engine.scheduler.running(runId) !== undefined,
+      });
     }
   });
   return outcome(
@@ -161,7 +165,7 @@ export async function enableSchedules(statement: EnableStatement, context: State
     ? await context.catalogue.schedules()
     : await Promise.all(statement.names.map((name) => findSchedule(name, context)));
   const rows: [string, string][] = [];
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     for (const stored of found) {
       if (stored.enabled === statement.enabled) rows.push([stored.name, 'unchanged']);
       else {

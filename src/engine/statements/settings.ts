@@ -36,7 +36,7 @@ async function change(
   warnings: Warning[],
   write: () => Promise<void>,
 ): Promise<Result> {
-  await context.inTransaction(async () => {
+  await context.defining(async () => {
     const before = (await context.catalogue.settings()).text(name);
     await write();
     const after = (await context.catalogue.settings()).text(name);

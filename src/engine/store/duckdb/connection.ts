@@ -1,5 +1,6 @@
 // A connection that speaks in values: the engine's own small reads and writes go through here, as objects in and out.
 
+import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Column } from '../../result.ts';
 import { type Parameter, toParameter, type Value } from '../../value.ts';
 import type { NativeConnection, NativeParameter, NativeParameters, TransactionState } from './native.ts';
@@ -44,9 +45,28 @@ export class Connection {
     return { columns, rows, rowsChanged: answer.rowsChanged };
   }
 
+  /** For answers too large to be held at once: `read` gets the columns of some rows at a time, and others have their turn in between. */
+  async eachChunk(sql: string, read: (columns: Value[][], rowCount: number) => void): Promise<void> {
+    const cursor = await this.native.query(sql, undefined, this.#options);
+    const types = cursor.columns.map((column) => sqlType(column.type));
+    try {
+      for (let chunk = await cursor.next(); chunk !== undefined; chunk = await cursor.next()) {
+        if (this.#signal?.aborted === true) throw new Diagnostic('cancelled', 'The statement was cancelled.');
+        read(readColumns(chunk, types), chunk.rowCount);
+      }
+    } finally {
+      await cursor.cancel();
+    }
+  }
+
   /** One statement without rows; answers how many it changed. */
   async run(sql: string, parameters?: Parameters): Promise<number> {
     return (await this.native.all(sql, nativeParameters(parameters), this.#options)).rowsChanged;
+  }
+
+  /** A text of several statements, in one call; answers how many rows the last one changed. `leaves`: in which state it ends. */
+  send(text: string, leaves: 'none' | 'open'): Promise<number> {
+    return this.native.run(text, { leaves, ...this.#options });
   }
 
   get #options(): { readonly signal?: AbortSignal } {
@@ -54,11 +74,13 @@ export class Connection {
   }
 
   /** `work` inside a transaction of its own, which ends with it: committed, or rolled back by an error. */
-  async transact<T>(work: () => Promise<T>): Promise<T> {
+  async transact<T>(work: () => Promise<T>, ending: (commit: () => Promise<void>) => Promise<void> = (commit) => commit()): Promise<T> {
     await this.native.run('BEGIN', { leaves: 'open' });
     try {
       const result = await work();
-      await this.native.run('COMMIT', { leaves: 'none' });
+      await ending(async () => {
+        await this.native.run('COMMIT', { leaves: 'none' });
+      });
       return result;
     } catch (error) {
       await this.rollback();

@@ -1,0 +1,73 @@
+// What is done beside the runs, while the scheduler runs and has nothing due: history that nobody keeps is forgotten, and DuckDB's
+// log is written into the file before it grows so far that some COMMIT has to do it (60-95 ms, for which all others wait).
+
+import type { Clock, Timer } from '../scheduler/clock.ts';
+import type { Scheduler } from '../scheduler/loop.ts';
+import type { Storage } from '../scheduler/ports.ts';
+import type { Retention } from './retention.ts';
+
+export interface HousekeepingParts {
+  readonly scheduler: Scheduler;
+  readonly retention: Retention;
+  readonly clock: Clock;
+  storage(): Promise<Storage | undefined>;
+  checkpoint(): Promise<void>;
+}
+
+const sweepEveryMs = 600_000;
+/** Old rows were left over. */
+const sweepAgainMs = 5_000;
+const lookEveryMs = 30_000;
+/** Less is not worth a checkpoint; DuckDB makes its own at 64 MB. */
+const worthBytes = 8_000_000;
+/** With something due sooner, it waits. */
+const idleMs = 500;
+
+export class Housekeeping {
+  readonly #parts: HousekeepingParts;
+  readonly #stop = new AbortController();
+  readonly #timers = new Set<Timer>();
+  #atWork: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: HousekeepingParts) {
+    this.#parts = parts;
+    this.#every(sweepEveryMs, async () => {
+      const { more } = await this.#parts.retention.sweep(this.#stop.signal);
+      return more ? sweepAgainMs : sweepEveryMs;
+    });
+    this.#every(lookEveryMs, async () => {
+      await this.#checkpointWhenIdle();
+      return lookEveryMs;
+    });
+  }
+
+  /** What is at work ends after its present transaction. Safe to call twice. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    for (const timer of this.#timers) timer.cancel();
+    await this.#atWork;
+  }
+
+  /** `work` answers when it wants to be done again. What fails is tried again in its time. */
+  #every(firstMs: number, work: () => Promise<number>): void {
+    const timer = this.#parts.clock.after(
+      firstMs,
+      () => {
+        this.#timers.delete(timer);
+        const done = this.#atWork.then(work).catch(() => firstMs);
+        this.#atWork = done.then((againMs) => {
+          if (!this.#stop.signal.aborted) this.#every(againMs, work);
+        });
+      },
+      { keepsProcessAlive: false },
+    );
+    this.#timers.add(timer);
+  }
+
+  async #checkpointWhenIdle(): Promise<void> {
+    const { scheduler, clock, storage, checkpoint } = this.#parts;
+    const isIdle = [...scheduler.allRunning()].length === 0 && scheduler.nextDue - clock.now() > idleMs && !scheduler.storageLow;
+    if (!isIdle || ((await storage())?.walBytes ?? 0) < worthBytes) return;
+    await checkpoint();
+  }
+}
