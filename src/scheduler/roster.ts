@@ -56,10 +56,13 @@ export class Roster {
         this.#armed.delete(change.scheduleId);
         this.slots.disarm(change.scheduleId);
         return undefined;
-      case 'unreadable':
-        // What it was before still tells how its open runs are settled.
+      case 'unreadable': {
+        // What it was before still tells how its open runs are settled; its clock is gone, whoever arms all anew.
+        const before = this.#armed.get(change.scheduleId);
+        if (before !== undefined) before.timing = undefined;
         this.slots.disarm(change.scheduleId);
         return change.message;
+      }
       case 'defined':
         return this.#define(change.definition, tick);
       default:
