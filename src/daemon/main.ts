@@ -229,7 +229,7 @@ async function beginToHost({ scheduler, known, clock, told }: Hosted, { shell, r
     import('./fires.ts'),
     import('./render/terminalText.ts'),
   ]);
-  if (known.problem !== undefined) shell.warn(`note: what you run is not remembered: ${known.problem}`);
+  if (known.problem !== undefined) shell.warn(`note: what you have run before is not known: ${known.problem}`);
   await shell.knownZone();
   const fires = new Fires({
     events: scheduler.events,

@@ -8,6 +8,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
+import type { Instant } from '../core/instant.ts';
 import { type Defined, definedIn } from '../engine/defined.ts';
 import type { Engine } from '../engine/engine.ts';
 
@@ -40,7 +41,7 @@ export class Trust {
 
   add(hashes: readonly string[]): void {
     const known = this.#known();
-    const fresh = hashes.filter((hash) => !known.has(hash));
+    const fresh = [...new Set(hashes)].filter((hash) => !known.has(hash));
     if (fresh.length === 0) return;
     for (const hash of fresh) known.add(hash);
     const path = this.#path;
@@ -135,13 +136,16 @@ export class KnownFile {
   /** The hashes of what was there before this user changed anything, and of what has been seen since. */
   #seen: Set<string> | undefined;
   #changed = false;
-  #vouched = new Set<string>();
+  #vouched = new Map<string, { readonly kind: Defined['kind']; readonly name: string }>();
+  /** What is changed from here on is changed in this process. */
+  readonly #since: Instant;
   #noting: Promise<void> = Promise.resolve();
   #looksSoon = false;
 
   constructor(engine: Engine, trust: Trust) {
     this.#engine = engine;
     this.#trust = trust;
+    this.#since = engine.clock.now();
   }
 
   /** Why nothing can be known or kept, where that is so. */
@@ -151,7 +155,7 @@ export class KnownFile {
 
   /** undefined: the file holds more than is ever remembered. */
   async look(): Promise<Acquaintance | undefined> {
-    const defined = await definedIn(this.#engine, mostHashes);
+    const defined = await definedIn(this.#engine, { most: mostHashes });
     this.#seen ??= new Set(defined?.map(hashOf));
     if (defined === undefined) return undefined;
     return { all: defined, strangers: defined.filter((one) => !this.#trust.has(hashOf(one))) };
@@ -167,12 +171,12 @@ export class KnownFile {
 
   /** This user has defined or run them as they are. */
   vouch(kind: Defined['kind'], names: readonly string[]): void {
-    for (const name of names) this.#vouched.add(nameOf(kind, name));
+    for (const name of names) this.#vouched.set(keyOf(kind, name), { kind, name });
   }
 
   /** This user lets all of it run. */
   vouchForAll(): void {
-    this.#note((defined) => defined);
+    this.#note(async () => (await definedIn(this.#engine, { most: mostHashes })) ?? []);
   }
 
   /** What has come since is this user's doing. Noted in the background; `settled` waits for it. */
@@ -180,12 +184,15 @@ export class KnownFile {
     if ((!this.#changed && this.#vouched.size === 0) || this.#looksSoon) return;
     this.#changed = false;
     this.#looksSoon = true;
-    this.#note((defined) => {
+    this.#note(async () => {
+      this.#looksSoon = false;
       const vouched = this.#vouched;
-      this.#vouched = new Set();
+      this.#vouched = new Map();
+      const names = [...vouched.values()].map(({ name }) => name);
+      const defined = (await definedIn(this.#engine, { most: mostHashes, only: { since: this.#since, names } })) ?? [];
       const fresh = defined.filter((one) => this.#seen?.has(hashOf(one)) === false);
       for (const one of fresh) this.#seen?.add(hashOf(one));
-      return [...fresh, ...defined.filter(({ kind, name }) => vouched.has(nameOf(kind, name)))];
+      return [...fresh, ...defined.filter(({ kind, name }) => vouched.has(keyOf(kind, name)))];
     });
   }
 
@@ -194,11 +201,10 @@ export class KnownFile {
     await this.#noting;
   }
 
-  #note(choose: (defined: readonly Defined[]) => readonly Defined[]): void {
+  #note(find: () => Promise<readonly Defined[]>): void {
     this.#noting = this.#noting.then(async () => {
-      this.#looksSoon = false;
       try {
-        this.#trust.add(choose((await definedIn(this.#engine, mostHashes)) ?? []).map(hashOf));
+        this.#trust.add((await find()).map(hashOf));
       } catch {
         // What is not noted is asked about next time.
       }
@@ -206,6 +212,6 @@ export class KnownFile {
   }
 }
 
-function nameOf(kind: Defined['kind'], name: string): string {
+function keyOf(kind: Defined['kind'], name: string): string {
   return `${kind} ${name.toLowerCase()}`;
 }

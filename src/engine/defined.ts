@@ -6,8 +6,11 @@
 // queries below, and no `cron` relation.
 
 import { Diagnostic } from '../core/diagnostic.ts';
+import type { Instant } from '../core/instant.ts';
 import type { Engine } from './engine.ts';
+import { nameKey } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
+import { literal } from './store/duckdb/literal.ts';
 import type { Value } from './value.ts';
 
 export interface Defined {
@@ -18,11 +21,17 @@ export interface Defined {
   readonly text: string;
 }
 
+export interface DefinedOptions {
+  readonly most: number;
+  /** Nothing but what was changed since, and what is called so; and no runs. Without it, all. */
+  readonly only?: { readonly since: Instant; readonly names: readonly string[] };
+}
+
 /** undefined: there is more than `most`. Fails where the ledger's tables are not what they should be. */
-export async function definedIn(engine: Engine, most: number): Promise<readonly Defined[] | undefined> {
+export async function definedIn(engine: Engine, options: DefinedOptions): Promise<readonly Defined[] | undefined> {
   const connection = new Connection(await engine.database.connect());
   try {
-    return await connection.transact(() => read(connection, engine, most));
+    return await connection.transact(() => read(connection, engine, options));
   } finally {
     await connection.close();
   }
@@ -32,29 +41,40 @@ type Row = Readonly<Record<string, Value>>;
 
 const ledgerTables = ['schedule', 'schedule_version', 'routine', 'calendar', 'open_run', 'setting'];
 
-async function read(connection: Connection, engine: Engine, most: number): Promise<readonly Defined[] | undefined> {
+async function read(connection: Connection, engine: Engine, { most, only }: DefinedOptions): Promise<readonly Defined[] | undefined> {
   const { ledger } = engine.sql;
   await mustBePlain(connection, engine);
+  const called = (only?.names ?? []).map((name) => literal(nameKey(name))).join(', ');
+  const chosen =
+    only === undefined
+      ? 'true'
+      : `updated_at >= TIMESTAMPTZ ${literal(new Date(only.since).toISOString())}${called === '' ? '' : ` OR name_key IN (${called})`}`;
   // One more than is wanted tells that there is more.
   const rows = (sql: string): Promise<Row[]> => connection.all<Row>(`${sql} LIMIT ${most + 1}`);
   const schedules = await rows(
     `SELECT schedule_id::VARCHAR AS id, version::VARCHAR AS version, name, exe, call, params::VARCHAR AS params, config::VARCHAR AS config,
-       bound::VARCHAR AS bound, definition FROM ${ledger}.schedule`,
+       bound::VARCHAR AS bound, definition FROM ${ledger}.schedule WHERE ${chosen}`,
   );
-  const routines = await rows(`SELECT name, kind, language, body, bound::VARCHAR AS bound, definition FROM ${ledger}.routine`);
-  const calendars = await rows(`SELECT name, definition FROM ${ledger}.calendar`);
-  const runs = await rows(
-    `SELECT schedule_id::VARCHAR AS id, schedule_version::VARCHAR AS version, schedule, exe, call, params::VARCHAR AS params
-     FROM ${ledger}.open_run r WHERE (params::VARCHAR = '{}' AND EXISTS (
-       SELECT 1 FROM ${ledger}.schedule s
-       WHERE s.schedule_id = r.schedule_id AND s.version = r.schedule_version AND s.exe = r.exe AND s.call IS NOT DISTINCT FROM r.call
-     )) IS NOT TRUE`,
+  const routines = await rows(
+    `SELECT name, kind, language, body, bound::VARCHAR AS bound, definition FROM ${ledger}.routine WHERE ${chosen}`,
   );
+  const calendars = await rows(`SELECT name, definition FROM ${ledger}.calendar WHERE ${chosen}`);
+  const runs =
+    only !== undefined
+      ? []
+      : await rows(
+          `SELECT schedule_id::VARCHAR AS id, schedule_version::VARCHAR AS version, schedule, exe, call, params::VARCHAR AS params
+           FROM ${ledger}.open_run r WHERE (params::VARCHAR = '{}' AND EXISTS (
+             SELECT 1 FROM ${ledger}.schedule s
+             WHERE s.schedule_id = r.schedule_id AND s.version = r.schedule_version AND s.exe = r.exe AND s.call IS NOT DISTINCT FROM r.call
+           )) IS NOT TRUE`,
+        );
   if ([schedules, routines, calendars, runs].some((found) => found.length > most)) return undefined;
   const versions = await connection.all<Row>(
     `SELECT v.* REPLACE (v.schedule_id::VARCHAR AS schedule_id, v.version::VARCHAR AS version) FROM ${ledger}.schedule_version v
      SEMI JOIN (
-       SELECT schedule_id, version FROM ${ledger}.schedule UNION ALL SELECT schedule_id, schedule_version FROM ${ledger}.open_run
+       SELECT schedule_id, version FROM ${ledger}.schedule WHERE ${chosen}
+       ${only === undefined ? `UNION ALL SELECT schedule_id, schedule_version FROM ${ledger}.open_run` : ''}
      ) used ON used.schedule_id = v.schedule_id AND used.version = v.version`,
   );
   const workOf = new Map<string, string[]>();
