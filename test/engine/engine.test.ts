@@ -6,6 +6,7 @@ import { describe, expect } from 'vitest';
 import { Diagnostic } from '../../src/core/diagnostic.ts';
 import { openEngine } from '../../src/engine/engine.ts';
 import { migration000001 } from '../../src/engine/store/migrations/000001.ts';
+import { migration000002 } from '../../src/engine/store/migrations/000002.ts';
 import { TestDatabase, test } from '../support/database.ts';
 
 /** What opening answers when it must fail. */
@@ -150,12 +151,16 @@ describe('migrations', () => {
   test('an older file is copied first and then brought up to date, with everything in it', async ({ db }) => {
     await db.run("UPSERT SCHEDULE s ( sql: 'SELECT 1' )");
     await db.reopen({
-      migrations: [migration000001, 'CREATE TABLE cuckoo_ledger.later(i INTEGER); INSERT INTO cuckoo_ledger.later VALUES (2);'],
+      migrations: [
+        migration000001,
+        migration000002,
+        'CREATE TABLE cuckoo_ledger.later(i INTEGER); INSERT INTO cuckoo_ledger.later VALUES (2);',
+      ],
     });
     expect(await db.rows('LIST SCHEDULES')).toHaveLength(1);
     expect(await db.rows('FROM cuckoo_ledger.later')).toEqual([{ i: 2 }]);
     await db.close();
-    const copy = `${db.path}.backup-1`;
+    const copy = `${db.path}.backup-2`;
     expect(existsSync(copy)).toBe(true);
     const old = await openEngine(copy, {});
     const session = await old.session({ actor: 'x', admin: true });
@@ -168,7 +173,7 @@ describe('migrations', () => {
     await db.run("UPSERT SCHEDULE s ( sql: 'SELECT 1' )");
     await db.close();
     await expect(
-      openEngine(db.path, { migrations: [migration000001, 'CREATE TABLE cuckoo_ledger.later(i INTEGER); SELECT nope;'] }),
+      openEngine(db.path, { migrations: [migration000001, migration000002, 'CREATE TABLE cuckoo_ledger.later(i INTEGER); SELECT nope;'] }),
     ).rejects.toMatchObject({ code: 'undefined_column' });
     await db.open();
     expect(await db.rows('LIST SCHEDULES')).toHaveLength(1);

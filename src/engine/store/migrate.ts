@@ -6,14 +6,16 @@ import { existsSync, renameSync, rmSync } from 'node:fs';
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Clock } from '../../scheduler/clock.ts';
 import type { Connection } from './duckdb/connection.ts';
+import { ledgerSql } from './duckdb/ledgerSql.ts';
 import { identifier, literal } from './duckdb/literal.ts';
 import { relations } from './duckdb/relations.ts';
 import type { Sql } from './duckdb/sql.ts';
 import { migration000001 } from './migrations/000001.ts';
+import { migration000002 } from './migrations/000002.ts';
 
 export type Migration = string;
 
-const released: readonly Migration[] = [migration000001];
+const released: readonly Migration[] = [migration000001, migration000002];
 
 export interface MigrateOptions {
   readonly sql: Sql;
@@ -62,11 +64,13 @@ export async function migrate(connection: Connection, options: MigrateOptions): 
     await set('relations', wanted);
     if (version > 0) return;
     const now = options.clock.now();
+    const ticks = ledgerSql(options.sql.ledger);
     await set('file_id', options.fileId);
     await set('created_at', new Date(now).toISOString());
     await connection.run(options.sql.setSetting, { name: 'timezone', value: options.zone, at: now });
     // Time is handled up to now: what was before the file is not missed.
-    await connection.run(options.sql.insertTick, { seq: 0, watermark: now, at: now });
+    const first = { seq: 0, watermark: now, partly: null, gap: null, replayUntil: null };
+    await connection.send(`${ticks.takeTick(first.seq)}; ${ticks.insertTick(first, now)}`, 'open');
   });
   return true;
 }

@@ -259,7 +259,14 @@ export class Catalogue {
       changed: JSON.stringify(changed),
       at,
       by,
+      bound: definition === null ? null : JSON.stringify(stored.schedule),
     });
+  }
+
+  /** As a schedule was in one of its versions, also after ALTER and DROP. */
+  async scheduleVersion(scheduleId: number, version: number): Promise<Schedule | undefined> {
+    const [row] = await this.#connection.all<{ bound: string }>(this.#sql.scheduleVersion, { id: scheduleId, version });
+    return row === undefined ? undefined : (JSON.parse(row.bound) as Schedule);
   }
 
   // Procedures and pipelines

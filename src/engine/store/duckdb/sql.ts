@@ -16,22 +16,6 @@ export function sqlFor(database: string) {
   const schedule = `
     schedule_id::DOUBLE AS schedule_id, name, version::DOUBLE AS version, enabled, epoch_ms(effective_from)::DOUBLE AS effective_from,
     bound::VARCHAR AS bound, definition, source`;
-  const open = `
-    run_id::VARCHAR AS run_id, schedule_id::DOUBLE AS schedule_id, schedule, exe, call, trigger, epoch_ms(scheduled_at)::DOUBLE AS scheduled_at,
-    epoch_ms(opened_at)::DOUBLE AS opened_at, epoch_ms(not_before)::DOUBLE AS not_before, attempt::DOUBLE AS attempt, queue, priority,
-    params::VARCHAR AS params, schedule_version::DOUBLE AS schedule_version, root_run_id::VARCHAR AS root_run_id,
-    parent_run_id::VARCHAR AS parent_run_id, retry_of::VARCHAR AS retry_of`;
-  const insertClosed = `
-    INSERT INTO ${ledger}.closed BY NAME SELECT
-      $run_id::UUID AS run_id, $schedule_id::BIGINT AS schedule_id, $schedule AS schedule, $exe AS exe, $call AS call, $trigger AS trigger,
-      ${instant('$scheduled_at')} AS scheduled_at, ${instant('$opened_at')} AS opened_at, ${instant('$started_at')} AS started_at,
-      ${instant('$finished_at')} AS finished_at, $state AS state, $reason AS reason, $attempt::BIGINT AS attempt, $final AS final,
-      $fires::BIGINT AS fires, ${instant('$first_scheduled_at')} AS first_scheduled_at, $queue AS queue, $priority AS priority,
-      $params::JSON AS params, $result::JSON AS result, $rows_changed::BIGINT AS rows_changed, $error_code AS error_code,
-      $error_message AS error_message, $error_detail::JSON AS error_detail, $guarantee AS guarantee, $conflicts::BIGINT AS conflicts,
-      $schedule_version::BIGINT AS schedule_version, $root_run_id::UUID AS root_run_id, $parent_run_id::UUID AS parent_run_id,
-      $retry_of::UUID AS retry_of, $consecutive_failures::BIGINT AS consecutive_failures, $opened_fires::BIGINT AS opened_fires,
-      ${instant('$last_success_at')} AS last_success_at`;
   const routine = `name, kind, version::DOUBLE AS version, language, bound::VARCHAR AS bound, definition`;
   return {
     database,
@@ -71,7 +55,12 @@ export function sqlFor(database: string) {
     insertScheduleVersion: `
       INSERT INTO ${ledger}.schedule_version BY NAME SELECT
         $schedule_id::BIGINT AS schedule_id, $name AS schedule, $version::BIGINT AS version, $definition AS definition,
-        ${list('$changed')} AS changed, ${instant('$at')} AS changed_at, $by AS changed_by`,
+        ${list('$changed')} AS changed, ${instant('$at')} AS changed_at, $by AS changed_by, $bound::JSON AS bound`,
+    // A version from before its bound value was kept is read as the schedule is now.
+    scheduleVersion: `
+      SELECT coalesce(v.bound, s.bound)::VARCHAR AS bound
+      FROM ${ledger}.schedule_version v LEFT JOIN ${ledger}.schedule s ON s.schedule_id = v.schedule_id
+      WHERE v.schedule_id = $id AND v.version = $version AND coalesce(v.bound, s.bound) IS NOT NULL LIMIT 1`,
 
     routine: `SELECT ${routine} FROM ${ledger}.routine WHERE name_key = $key`,
     routines: `SELECT ${routine} FROM ${ledger}.routine ORDER BY name_key ASC NULLS LAST`,
@@ -101,34 +90,6 @@ export function sqlFor(database: string) {
         $rate_per_ms::BIGINT AS rate_per_ms, $paused AS paused, $definition AS definition,
         ${instant('$created_at')} AS created_at, ${instant('$updated_at')} AS updated_at`,
     queueCreatedAt: `SELECT epoch_ms(created_at)::DOUBLE AS created_at FROM ${ledger}.queue WHERE name_key = $key`,
-
-    watermark: `SELECT seq::DOUBLE AS seq, epoch_ms(watermark)::DOUBLE AS watermark FROM ${ledger}.tick ORDER BY seq DESC NULLS LAST LIMIT 1`,
-    insertTick: `INSERT INTO ${ledger}.tick BY NAME SELECT $seq::BIGINT AS seq, ${instant('$watermark')} AS watermark, ${instant('$at')} AS ticked_at`,
-    insertOpenRun: `
-      INSERT INTO ${ledger}.open_run BY NAME SELECT
-        $run_id::UUID AS run_id, $schedule_id::BIGINT AS schedule_id, $schedule AS schedule, $exe AS exe, $call AS call, $trigger AS trigger,
-        ${instant('$scheduled_at')} AS scheduled_at, ${instant('$opened_at')} AS opened_at, ${instant('$not_before')} AS not_before,
-        $attempt::BIGINT AS attempt, 'open' AS stage, $queue AS queue, $priority AS priority, $params::JSON AS params,
-        $schedule_version::BIGINT AS schedule_version, $root_run_id::UUID AS root_run_id, $parent_run_id::UUID AS parent_run_id,
-        $retry_of::UUID AS retry_of`,
-    readyRuns: `
-      SELECT ${open} FROM ${ledger}.open_run r
-      WHERE stage = 'open' AND (not_before IS NULL OR not_before <= ${instant('$now')})
-        AND NOT EXISTS (SELECT 1 FROM ${ledger}.queue q WHERE q.paused AND q.name_key = lower(r.queue))
-      ORDER BY list_position(['critical', 'high', 'normal', 'low', 'background'], priority) ASC NULLS LAST, r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
-    openRunsOf: `SELECT ${open} FROM ${ledger}.open_run r WHERE schedule_id = $id ORDER BY r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
-    inFlight: `
-      SELECT schedule_id::DOUBLE AS schedule_id,
-        count(*) FILTER (trigger NOT IN ('manual', 'backfill', 'catchup'))::DOUBLE AS live,
-        count(*) FILTER (attempt = 1 AND trigger NOT IN ('manual', 'backfill'))::DOUBLE AS uncounted
-      FROM ${ledger}.open_run GROUP BY schedule_id`,
-    counters: `
-      SELECT consecutive_failures::DOUBLE AS failures, opened_fires::DOUBLE AS fires, epoch_ms(last_success_at)::DOUBLE AS success_at
-      FROM ${ledger}.closed WHERE schedule_id = $id ORDER BY finished_at DESC NULLS LAST, opened_fires DESC NULLS LAST, run_id DESC NULLS LAST LIMIT 1`,
-    deleteOpenRun: `DELETE FROM ${ledger}.open_run WHERE run_id = $run_id::UUID AND stage = 'open'`,
-    insertClosed,
-    insertClosedFenced: `${insertClosed} WHERE txid_current() = $transaction_id::BIGINT`,
-    closedById: `SELECT state, reason FROM ${ledger}.closed WHERE run_id = $run_id::UUID`,
 
     deleteLineage: `DELETE FROM ${ledger}.lineage WHERE lower(object) = $key AND kind = $kind`,
     lineage: `SELECT table_name AS "table", access FROM ${ledger}.lineage WHERE lower(object) = $key AND kind = $kind ORDER BY ALL`,
