@@ -1,0 +1,68 @@
+// What takes runs out of the open set inside a transaction that is somebody else's: a run's own, which closes the run with its
+// effects, or a session's, which drops a schedule. Who begins and commits it decides the caller.
+
+import type { Instant } from '../../../core/instant.ts';
+import { type Closing, noCounters } from '../../../scheduler/run.ts';
+import type { Connection } from './connection.ts';
+import { closedColumns, countersOf, insertText, openRunOf } from './ledgerRows.ts';
+import { ledgerSql } from './ledgerSql.ts';
+import type { Sql } from './sql.ts';
+
+/**
+ * Takes the run's open row away, or marks it where something follows, and writes its closing row. fenced: the row was not there,
+ * because somebody else has closed the run, or the transaction is not the one that the run began with, because its body has
+ * committed by a way we do not know. Nothing has been written then, and the caller rolls back.
+ *
+ * Two texts, because the second must not be sent where the first took nothing.
+ */
+export async function closeInside(
+  connection: Connection,
+  sql: Sql,
+  closing: Closing,
+  transactionId: number | undefined,
+  marks: boolean,
+): Promise<'removed' | 'marked' | 'fenced'> {
+  const own = ledgerSql(sql.ledger);
+  const { runId } = closing.run;
+  const guard = transactionId === undefined ? '' : ` AND txid_current() = ${transactionId}`;
+  const taken = await connection.send(`${marks ? own.mark(runId) : own.takeOpen([runId])}${guard}`, 'open');
+  if (taken !== 1) return 'fenced';
+  await connection.send(insertText(own.closedTable, closedColumns, [closing]), 'open');
+  return marks ? 'marked' : 'removed';
+}
+
+export interface Cancelling {
+  readonly scheduleId: number;
+  readonly reason: string;
+  readonly at: Instant;
+  /** What runs goes on: it closes itself. */
+  isAtWork(runId: string): boolean;
+}
+
+/** Closes what waits of a schedule as cancelled, retries that wait for their time too. */
+export async function cancelWaiting(connection: Connection, sql: Sql, { scheduleId, reason, at, isAtWork }: Cancelling): Promise<void> {
+  const own = ledgerSql(sql.ledger);
+  const runs = (await connection.table(own.openRunsOf(scheduleId))).rows.map(openRunOf).filter((run) => !isAtWork(run.runId));
+  if (runs.length === 0) return;
+  const [known] = (await connection.table(own.countersOf(scheduleId))).rows;
+  const counters = known === undefined ? noCounters : countersOf(known);
+  const ended = {
+    startedAt: null,
+    finishedAt: at,
+    state: 'cancelled',
+    reason,
+    final: true,
+    outcome: null,
+    counters,
+    waitedFor: null,
+  } as const;
+  await connection.send(own.takeOpen(runs.map((run) => run.runId)), 'open');
+  await connection.send(
+    insertText(
+      own.closedTable,
+      closedColumns,
+      runs.map((run): Closing => ({ run, ...ended })),
+    ),
+    'open',
+  );
+}
