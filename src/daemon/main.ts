@@ -73,8 +73,8 @@ async function serve(commandLine: CommandLine, config: Config): Promise<ExitCode
       onRuns: (runIds) => told.fires?.answered(runIds),
     });
     try {
-      const scheduler = commandLine.scheduler ? (engine as unknown as { scheduler: HostedScheduler | undefined }).scheduler : undefined;
-      const hosted = known === undefined || scheduler === undefined ? undefined : { scheduler, known, clock: systemClock, told };
+      const hosted =
+        known === undefined || !commandLine.scheduler ? undefined : { scheduler: engine.scheduler, known, clock: systemClock, told };
       if (interactive) return await converse(shell, config, color, hosted);
       return await runInputs(shell, commandLine.inputs);
     } finally {

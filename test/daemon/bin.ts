@@ -1,9 +1,10 @@
-// The real command in a child process, and a folder for its files.
+// The real command in a child process, on pipes or on a terminal, and a folder for its files.
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Screen } from './repl/screen.ts';
 
 const bin = join(import.meta.dirname, '../../bin/cuckoo.cjs');
 
@@ -29,6 +30,15 @@ export class Bench {
 
   start(words: readonly string[], environment: Readonly<Record<string, string>> = {}): Running {
     return this.#spawn(process.execPath, [bin, ...words], environment);
+  }
+
+  /** On a terminal of its own, which `script` of util-linux makes: the shell begins. */
+  sit(words: readonly string[], environment: Readonly<Record<string, string>> = {}): Seat {
+    const command = [process.execPath, bin, ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    const line = `stty cols ${seatColumns} rows ${seatRows}; exec ${command}`;
+    return new Seat(
+      this.#spawn('script', ['-qfec', line, '/dev/null'], { TERM: 'xterm', SHELL: '/bin/sh', NO_COLOR: '1', ...environment }),
+    );
   }
 
   /** A line for /bin/sh in which `"$CUCKOO"` is the command. */
@@ -94,6 +104,47 @@ export class Running {
       void this.ended.then(({ code }) =>
         reject(new Error(`ended with ${code} and without ${JSON.stringify(text)}: ${this.stdout}${this.stderr}`)),
       );
+    });
+  }
+}
+
+const seatColumns = 100;
+const seatRows = 40;
+
+/** Somebody at the shell. */
+export class Seat {
+  readonly screen = new Screen(seatColumns, seatRows);
+  readonly #running: Running;
+
+  constructor(running: Running) {
+    this.#running = running;
+    running.child.stdin.on('error', () => {});
+    running.child.stdout.on('data', (text: string) => this.screen.write(text));
+  }
+
+  /** How the command ended. */
+  async ended(): Promise<number | null> {
+    return (await this.#running.ended).code;
+  }
+
+  /** Presses keys, and waits until the screen shows what is expected. */
+  async type(keys: string, shown: RegExp): Promise<void> {
+    this.#running.child.stdin.write(keys);
+    await this.shows(shown);
+  }
+
+  async shows(shown: RegExp): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (!shown.test(this.screen.text)) return;
+        this.screen.off('written', look);
+        resolve();
+      };
+      this.screen.on('written', look);
+      look();
+      const tooLate = (why: string) => () => reject(new Error(`${why} without ${shown}:\n${this.screen.text}`));
+      setTimeout(tooLate('20 seconds passed'), 20_000).unref();
+      void this.#running.ended.then(tooLate('it ended'));
     });
   }
 }
