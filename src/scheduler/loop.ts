@@ -78,8 +78,7 @@ const aloneMs = 5_000;
 const storageCheckMs = 5_000;
 /** With more than this on its way to the disk, no more is begun. */
 const mostUnwritten = 20_000;
-const refillRows = 10_000;
-const refillPerGroup = 50;
+const mostRemembered = 10_000;
 
 export class Scheduler {
   readonly events = new Events();
@@ -92,6 +91,10 @@ export class Scheduler {
   /** Asked for by hand, here: they run also where the loop does not. */
   readonly #byHand = new Set<string>();
   readonly #following = new Set<number>();
+  /** Closed by others than their own work, which memory learns of later: what opened them waits for its answer, or a worker has them. */
+  readonly #closedBeside = new Set<string>();
+  /** Fenced, and open all the same. */
+  readonly #stillOpen = new Set<string>();
   #writer: Writer;
   #backlog = new Backlog();
   #followers = new Followers();
@@ -111,7 +114,7 @@ export class Scheduler {
   #timer: Timer | undefined;
   #cycling = false;
   #again = false;
-  #refilling = false;
+  #refilling: Promise<void> | undefined;
   /** Retries that wait in the table for their time may be none of memory's. */
   #hasUnknownSleepers = false;
   #refilledMs = Number.NEGATIVE_INFINITY;
@@ -122,7 +125,7 @@ export class Scheduler {
   #alertsCheckedMs = Number.NEGATIVE_INFINITY;
   #busySince: Instant | null = null;
   /** After an unclean end: what was open then runs alone, one at a time. */
-  #recovering: { readonly before: Instant; readonly roots: Set<string>; atWork: AtWork | undefined } | undefined;
+  #recovering: { readonly before: Instant; readonly roots: Set<string>; atWork: AtWork | undefined; aloneUntilMs: number } | undefined;
   /** A host's tick is at work: everything may start, at its time. */
   #hostNow: Instant | undefined;
   readonly #unreadable = new Map<number, { readonly schedule: string; readonly message: string }>();
@@ -362,7 +365,7 @@ export class Scheduler {
     this.#behindSinceMs = undefined;
     this.#storage = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
     const unclean = state.lastBoot?.event === 'start';
-    this.#recovering = unclean && state.openRuns > 0 ? { before: now, roots: new Set(), atWork: undefined } : undefined;
+    this.#recovering = unclean && state.openRuns > 0 ? { before: now, roots: new Set(), atWork: undefined, aloneUntilMs: 0 } : undefined;
     await this.#writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
     for (const mark of state.marks) await this.#settleMark(mark);
     for (const run of state.begun) await this.#closeInterrupted(run);
@@ -458,16 +461,12 @@ export class Scheduler {
     this.#bootAt = Math.min(this.#bootAt ?? now, now);
     this.#behindSinceMs = undefined;
     // What waits for an instant of the wrong time would wait for ever.
-    const rows = await this.#calls.untilAnswered('waiting', (signal) =>
-      this.#ports.ledger.waiting({ now: Number.MAX_SAFE_INTEGER, limit: refillRows, perGroup: refillPerGroup }, signal),
-    );
-    const before = this.#backlog;
+    await this.#refilling;
     this.#backlog = new Backlog();
     this.#backlog.configure(this.#queues, this.#demand().workers);
     for (const { run } of this.#running.values()) this.#backlog.begin(run);
-    for (const run of rows) if (!this.#running.has(run.runId)) this.#backlog.add(inThisTime(run, now));
-    this.#hasUnknownSleepers = rows.length >= refillRows;
-    if (before.spilled || rows.length >= refillRows) await this.#refill();
+    this.#hasUnknownSleepers = true;
+    await this.#refill();
     this.#roster.rearmAll(this.#tick);
     this.events.emit('clock:believed', { now, watermark });
     return true;
@@ -713,6 +712,27 @@ export class Scheduler {
     });
   }
 
+  /** In memory, after its closing row is durable, of a run that was open and is not closed by its own end: cancelled, replaced. */
+  #endedBeside(closing: Closing): void {
+    const { run } = closing;
+    this.#roster.count(run, -1);
+    const atWork = this.#running.get(run.runId);
+    if (atWork !== undefined) {
+      // A worker took it in the meantime: the fence holds back what it does.
+      this.#closedBeside.add(run.runId);
+      atWork.controller.abort({ kind: 'cancelled', reason: closing.reason ?? 'cancelled' } satisfies StopReason);
+    } else if (this.#backlog.remove(run.runId) === undefined) {
+      // Memory does not have it, or not yet: what opened it may still wait for its answer.
+      this.#closedBeside.add(run.runId);
+      if (this.#closedBeside.size > mostRemembered)
+        for (const oldest of this.#closedBeside) {
+          this.#closedBeside.delete(oldest);
+          break;
+        }
+    }
+    this.#tellFinished(closing);
+  }
+
   /** A fire that does not run leaves a row, and its followers hear of it. */
   #refuse(step: Step, armed: Armed, closing: Closing): void {
     step.write({ kind: 'skip', closing });
@@ -738,11 +758,7 @@ export class Scheduler {
       const closing = refusedClosing(run, 'cancelled', 'replaced', now, armed.counters);
       step.close(closing);
       this.#giveTokens(step, closing);
-      step.afterwards(() => {
-        this.#backlog.remove(run.runId);
-        this.#roster.count(run, -1);
-        this.#tellFinished(closing);
-      });
+      step.afterwards(() => this.#endedBeside(closing));
     }
   }
 
@@ -941,16 +957,12 @@ export class Scheduler {
       return true;
     }
     const { run } = fate;
-    this.#backlog.remove(runId);
     const now = this.#ports.clock.now();
     const closing = refusedClosing(run, 'cancelled', reason, now, this.#countersOf(run));
     const step = new Step();
     step.close(closing);
     this.#giveTokens(step, closing);
-    step.afterwards(() => {
-      this.#roster.count(run, -1);
-      this.#tellFinished(closing);
-    });
+    step.afterwards(() => this.#endedBeside(closing));
     if (!(await this.#writer.write(step.writes))) return false;
     step.confirm();
     this.#dispatch();
@@ -961,7 +973,7 @@ export class Scheduler {
 
   #enqueue(run: OpenRun): void {
     if (this.#mode === 'off' && this.#hostNow === undefined && !this.#byHand.has(run.runId)) return;
-    if (this.#running.has(run.runId)) return;
+    if (this.#running.has(run.runId) || this.#closedBeside.delete(run.runId)) return;
     if (this.#recovering?.roots.has(run.rootRunId) !== true && this.#recovering !== undefined && run.openedAt < this.#recovering.before)
       this.#recovering.roots.add(run.rootRunId);
     this.#backlog.add(run);
@@ -993,15 +1005,16 @@ export class Scheduler {
     const { atWork, roots } = recovering;
     const isSuspect = (run: OpenRun): boolean => roots.has(run.rootRunId);
     if (atWork !== undefined) {
-      if (now - atWork.startedAt < aloneMs) return false;
+      // Not before its start is durable, and by a clock that nobody sets.
+      if (this.#ports.clock.monotonicMs() < recovering.aloneUntilMs) return false;
       const other = this.#backlog.take(now, (run) => !isSuspect(run));
       if (other !== undefined) this.#begun(other.run, other.waitedFor, false);
       return other !== undefined;
     }
     const suspect = roots.size === 0 ? undefined : this.#backlog.take(now, isSuspect);
     if (suspect !== undefined) {
+      recovering.aloneUntilMs = Number.POSITIVE_INFINITY;
       recovering.atWork = this.#begun(suspect.run, suspect.waitedFor, true);
-      this.#ports.clock.after(aloneMs, () => this.#dispatch(), { keepsProcessAlive: false });
       return true;
     }
     const taken = this.#backlog.take(now);
@@ -1021,21 +1034,30 @@ export class Scheduler {
 
   /** open -> execute -> close -> settle */
   async #live(run: OpenRun, startedAt: Instant, waitedFor: string | null, durably: boolean, signal: AbortSignal): Promise<void> {
-    this.events.emit('run:started', { run, startedAt });
     try {
       const begin = async (): Promise<void> => {
-        await this.#writer.write([{ kind: 'begin', runId: run.runId, bootId: this.#ports.bootId, at: startedAt }]);
+        const isOpen = await this.#writer.write([{ kind: 'begin', runId: run.runId, bootId: this.#ports.bootId, at: startedAt }]);
+        // Nothing of it may happen outside any more.
+        if (!isOpen) throw new Diagnostic('fenced', `run ${run.runId} was closed before it began`);
       };
-      if (durably) await begin();
+      if (durably) {
+        await begin();
+        if (this.#recovering !== undefined) this.#recovering.aloneUntilMs = this.#ports.clock.monotonicMs() + aloneMs;
+        this.#ports.clock.after(aloneMs, () => this.#dispatch(), { keepsProcessAlive: false });
+      }
+      this.events.emit('run:started', { run, startedAt });
       const execution = await this.#execute(run, startedAt, waitedFor, begin, signal);
       await this.#closed(run, startedAt, waitedFor, execution);
     } catch (error) {
+      if (error instanceof Diagnostic && error.code === 'fenced') await this.#findClosed(run).catch(() => undefined);
       // The scheduler stops, or the closing row itself cannot be written: the run stays open, and the next start finds it.
-      if (this.#mode !== 'stopping') this.events.emit('ledger:trouble', { during: `run ${run.runId}`, message: String(error) });
+      else if (this.#mode !== 'stopping') this.events.emit('ledger:trouble', { during: `run ${run.runId}`, message: String(error) });
     } finally {
       this.#running.delete(run.runId);
       this.#byHand.delete(run.runId);
       this.#backlog.release(run);
+      this.#closedBeside.delete(run.runId);
+      if (this.#stillOpen.delete(run.runId)) this.#enqueue(run);
       if (this.#recovering?.atWork?.run.runId === run.runId) this.#recovering.atWork = undefined;
       this.#dispatch();
       if (this.#backlog.nextAt(this.#ports.clock.now()) < Number.POSITIVE_INFINITY && this.isOn) this.#wake();
@@ -1163,6 +1185,8 @@ export class Scheduler {
 
   /** Somebody else closed it: what the ledger says is what happened. */
   async #findClosed(run: OpenRun): Promise<void> {
+    // Whoever closed it here has said so.
+    if (this.#closedBeside.has(run.runId)) return;
     const fate = await this.#calls.untilAnswered('fate', (signal) => this.#ports.ledger.fate(run.runId, signal));
     if (fate.kind === 'closed') {
       const { closing, marked } = fate;
@@ -1172,7 +1196,7 @@ export class Scheduler {
     }
     if (fate.kind === 'open') {
       // It is open after all: what fenced it rolled back itself.
-      this.#enqueue(run);
+      this.#stillOpen.add(run.runId);
       return;
     }
     this.#roster.count(run, -1);
@@ -1283,35 +1307,39 @@ export class Scheduler {
 
   // ---- The backlog in the table ----
 
-  async #refill(): Promise<void> {
-    if (this.#refilling) return;
-    this.#refilling = true;
-    try {
-      const mark = this.#backlog.beginRefill();
-      const now = this.#hostNow ?? this.#ports.clock.now();
-      const request = { limit: refillRows, perGroup: refillPerGroup };
-      const ask = (asOf: Instant): Promise<readonly OpenRun[]> =>
-        this.#calls.untilAnswered('waiting', (signal) => this.#ports.ledger.waiting({ ...request, now: asOf }, signal));
-      let rows = await ask(now);
-      const isComplete = rows.length < refillRows;
-      if (isComplete && this.#hasUnknownSleepers) {
-        // Those that may start come first: so many sleepers could stand before them that nothing would be done.
-        const all = await ask(Number.MAX_SAFE_INTEGER);
-        this.#hasUnknownSleepers = all.length >= refillRows;
-        const known = new Set(rows.map((run) => run.runId));
-        rows = [...rows, ...all.filter((run) => !known.has(run.runId))];
-      }
-      this.#refilledMs = this.#ports.clock.monotonicMs();
-      const recovering = this.#recovering;
-      if (recovering !== undefined) for (const run of rows) if (run.openedAt < recovering.before) recovering.roots.add(run.rootRunId);
-      this.#backlog.refill(
-        mark,
-        rows.filter((run) => !this.#running.has(run.runId)),
-        isComplete,
-      );
-    } finally {
-      this.#refilling = false;
+  #refill(): Promise<void> {
+    this.#refilling ??= this.#readBacklog().finally(() => {
+      this.#refilling = undefined;
+    });
+    return this.#refilling;
+  }
+
+  async #readBacklog(): Promise<void> {
+    const backlog = this.#backlog;
+    const mark = backlog.beginRefill();
+    const now = this.#hostNow ?? this.#ports.clock.now();
+    const { limit, perGroup } = mark;
+    const ask = (asOf: Instant): Promise<readonly OpenRun[]> =>
+      this.#calls.untilAnswered('waiting', (signal) => this.#ports.ledger.waiting({ now: asOf, limit, perGroup }, signal));
+    let rows = await ask(now);
+    const isComplete = rows.length < limit;
+    if (isComplete && this.#hasUnknownSleepers) {
+      // Those that may start come first: so many sleepers could stand before them that nothing would be done.
+      const all = await ask(Number.MAX_SAFE_INTEGER);
+      this.#hasUnknownSleepers = all.length >= limit;
+      const known = new Set(rows.map((run) => run.runId));
+      rows = [...rows, ...all.filter((run) => !known.has(run.runId))];
     }
+    this.#refilledMs = this.#ports.clock.monotonicMs();
+    const recovering = this.#recovering;
+    // Opened after now: in a time that the clock has left.
+    const isOld = ({ openedAt }: OpenRun): boolean => openedAt < (recovering?.before ?? 0) || openedAt > now;
+    if (recovering !== undefined) for (const run of rows) if (isOld(run)) recovering.roots.add(run.rootRunId);
+    backlog.refill(
+      mark,
+      rows.map((run) => inThisTime(run, now)),
+      isComplete,
+    );
   }
 
   // ---- Alerts ----

@@ -1,0 +1,10 @@
+import { expect, test } from 'vitest';
+import { crashRounds } from './rounds.ts';
+
+test('a process killed at any moment loses nothing and does nothing twice', { timeout: 240_000 }, async () => {
+  const { runs, damage, killer } = await crashRounds({ rounds: 25, schedules: 200, random: Math.random });
+  expect(Object.entries(damage).filter(([, count]) => count !== 0)).toEqual([]);
+  expect(runs).toBeGreaterThan(1000);
+  // The run that kills its process dies with it at most as often as it may be retried, and then it is given up.
+  expect(killer).toEqual(['interrupted 1', 'interrupted 2', 'interrupted 3']);
+});
