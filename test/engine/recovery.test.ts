@@ -7,7 +7,8 @@ import { test } from '../support/database.ts';
 const locked = () => new Diagnostic('file_locked', 'another process has it', { hint: 'end that one' });
 
 /** Answers in turn; a failure is thrown. Time passes at once and is written down. */
-const recoveryOf = (...answers: readonly (Diagnostic | 'opened')[]) => {
+const recoveryOf = (...answers: readonly (Diagnostic | 'opened')[]) => recoveryWith({ inMemory: false }, answers);
+const recoveryWith = ({ inMemory }: { inMemory: boolean }, answers: readonly (Diagnostic | 'opened')[]) => {
   const left = [...answers];
   const seen = { tries: 0, pausesMs: [] as number[], lost: [] as Diagnostic[] };
   const recovery = new Recovery({
@@ -16,6 +17,7 @@ const recoveryOf = (...answers: readonly (Diagnostic | 'opened')[]) => {
       const answer = left.shift() ?? 'opened';
       if (answer !== 'opened') throw answer;
     },
+    inMemory,
     clock: {
       ...systemClock,
       sleep: async (ms) => {
@@ -37,7 +39,7 @@ describe('opening a database again', () => {
   });
 
   test('is tried three times, later each time, and nobody is alarmed if one succeeds', async () => {
-    const { recovery, seen } = recoveryOf(locked(), locked(), 'opened');
+    const { recovery, seen } = recoveryOf(locked(), new Diagnostic('fatal', 'stopped again'), 'opened');
     await recovery.recover();
     expect(seen).toEqual({ tries: 3, pausesMs: [200, 1000], lost: [] });
   });
@@ -59,7 +61,7 @@ describe('opening a database again', () => {
 
   test('is not tried twice where the data was in memory only', async () => {
     const inMemory = new Diagnostic('fatal', 'The database has stopped', { hint: 'what is in memory only is lost' });
-    const { recovery, seen } = recoveryOf(inMemory);
+    const { recovery, seen } = recoveryWith({ inMemory: true }, [inMemory]);
     await expect(recovery.recover()).rejects.toBe(inMemory);
     expect(seen).toEqual({ tries: 1, pausesMs: [], lost: [inMemory] });
   });
@@ -72,7 +74,7 @@ describe('opening a database again', () => {
   });
 
   test('tells nobody who has stopped listening', async () => {
-    const { recovery, seen } = recoveryOf(new Diagnostic('fatal', 'lost'));
+    const { recovery, seen } = recoveryWith({ inMemory: true }, [new Diagnostic('fatal', 'lost')]);
     const off = recovery.onLost(() => expect.unreachable());
     off();
     await expect(recovery.recover()).rejects.toMatchObject({ message: 'lost' });
