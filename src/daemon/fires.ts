@@ -68,9 +68,9 @@ export class Fires {
       if (options.ready()) this.say('the scheduler goes on');
     });
     this.#listen('schedule:unreadable', ({ schedule, message }) => {
-      this.#sayOnce(`unreadable ${schedule}: ${message}`, `${named(schedule)} cannot be read and does not run: ${message}`, 'bad');
+      this.#sayOnce(`unreadable ${schedule}: ${message}`, `${shownName(schedule)} cannot be read and does not run: ${message}`, 'bad');
     });
-    this.#listen('schedule:disabled', ({ schedule, reason }) => this.say(`${named(schedule)} has disabled itself: ${reason}`, 'bad'));
+    this.#listen('schedule:disabled', ({ schedule, reason }) => this.say(`${shownName(schedule)} has disabled itself: ${reason}`, 'bad'));
     this.#listen('clock:behind', ({ now, watermark }) => {
       const behind = formatDuration(Math.max(1000, Math.round((watermark - now) / 1000) * 1000));
       const text = `the clock stands ${behind} behind what has been handled: nothing is opened until it is right, or has been so for 10 minutes`;
@@ -87,7 +87,7 @@ export class Fires {
     });
     this.#listen('ledger:recovered', () => this.#end('ledger', 'the scheduler can use the file again'));
     this.#listen('alert:raised', ({ schedule, detail }) => {
-      this.say(`alert: ${schedule === null ? '' : `${named(schedule)}: `}${detail}`, 'bad');
+      this.say(`alert: ${schedule === null ? '' : `${shownName(schedule)}: `}${detail}`, 'bad');
     });
   }
 
@@ -264,7 +264,7 @@ class Tally {
   add({ state, schedule }: FinishedRun): void {
     this.runs++;
     this.#states.set(state, (this.#states.get(state) ?? 0) + 1);
-    if (isFailure(state) && this.#failed.size < 4) this.#failed.add(named(schedule));
+    if (isFailure(state) && this.#failed.size < 4) this.#failed.add(shownName(schedule));
   }
 
   /** `35 succeeded, 2 failed: load, sync` */
@@ -297,15 +297,24 @@ function runLine({ run, at }: Fire, { columns = Number.POSITIVE_INFINITY, zone }
   const took = durationMs === null ? '' : ` ${state === 'succeeded' ? 'in' : 'after'} ${timeText(Math.max(1, Math.round(durationMs)), 0)}`;
   const rows = state === 'succeeded' && rowsChanged !== null && rowsChanged > 0 ? ` (${counted(rowsChanged, 'row')})` : '';
   const tries = attempt > 1 ? `, attempt ${attempt}` : '';
-  const due = trigger === 'catchup' || trigger === 'backfill' ? `, due ${localTime(run.scheduledAt, { now: at, zone })}` : '';
+  const due = trigger === 'catchup' || trigger === 'backfill' ? `, due ${dueAt(run.scheduledAt, { now: at, zone })}` : '';
   const head: Piece[] = [
     ['faint', `${timeOfDay(at, zone)} `],
-    [around, `${named(run.schedule)} `],
+    [around, `${shownName(run.schedule)} `],
     [look, worded(state)],
     [around, `${state === 'skipped' ? '' : took}${rows}${tries}${due}`],
   ];
-  const because = reason === null ? '' : shortened(`: ${oneLine(reason)}`, columns - widthOfAll(head));
+  // The line names the schedule already.
+  const named = `in schedule ${run.schedule}, `;
+  const why = reason?.startsWith(named) === true ? reason.slice(named.length).replace(/^column \d+: /, '') : reason;
+  const because = why === null || why === undefined ? '' : shortened(`: ${oneLine(why)}`, columns - widthOfAll(head));
   return [...head, [around, because]];
+}
+
+/** The day only where it is another one. */
+function dueAt(instant: Instant, { now, zone }: { readonly now: Instant; readonly zone: string }): string {
+  const day = new Intl.DateTimeFormat('en-GB', { timeZone: zone, dateStyle: 'short' });
+  return day.format(instant) === day.format(now) ? timeOfDay(instant, zone) : localTime(instant, { now, zone });
 }
 
 /** The end of a reason says when the next attempt is: it stays, as long as there is room for more than that. */
@@ -316,7 +325,7 @@ function shortened(reason: string, columns: number): string {
   return room < 10 ? truncated(reason, Math.max(columns, 1)) : `${truncated(reason.slice(0, reason.length - retry.length), room)}${retry}`;
 }
 
-function named(schedule: string): string {
+function shownName(schedule: string): string {
   return truncated(oneLine(schedule), longestName);
 }
 

@@ -81,7 +81,21 @@ describe('the line of a run', () => {
   it('says for which instant, where that is not the present', () => {
     desk = new Desk();
     desk.run('daily_backup', { trigger: 'catchup', scheduledAt: Date.parse('2026-11-18T01:00:00Z') });
-    expect(desk.take()).toEqual(['02:00:00 daily_backup succeeded in 1.20 s, due Wed 18 Nov 02:00 CET']);
+    desk.run('hourly', { trigger: 'catchup', scheduledAt: Date.parse('2026-11-20T00:00:00Z') });
+    expect(desk.take()).toEqual([
+      '02:00:00 daily_backup succeeded in 1.20 s, due Wed 18 Nov 02:00 CET',
+      '02:00:00 hourly succeeded in 1.20 s, due 01:00:00',
+    ]);
+  });
+
+  it('does not name the schedule twice', () => {
+    desk = new Desk();
+    desk.run('load', { ...failed, reason: 'in schedule load, column 13: no such table; retry in 60s' });
+    desk.run('load', { ...failed, reason: 'in procedure load, column 13: no such table' });
+    expect(desk.take()).toEqual([
+      '02:00:00 load failed after 12 ms: no such table; retry in 60s',
+      '02:00:00 load failed after 12 ms: in procedure load, column 13: no such table',
+    ]);
   });
 
   it('keeps control characters of names and reasons away from the terminal', () => {
@@ -120,8 +134,8 @@ describe('the line of a run', () => {
   it('is told in UTC where the zone of the session is one that nobody else knows', () => {
     desk = new Desk({ zone: 'Mars/Olympus' });
     desk.run('a');
-    desk.run('b', { trigger: 'catchup' });
-    expect(desk.take()).toEqual(['01:00:00 a succeeded in 1.20 s', '01:00:00 b succeeded in 1.20 s, due Fri 20 Nov 01:00 UTC']);
+    desk.run('b', { trigger: 'catchup', scheduledAt: Date.parse('2026-11-19T01:00:00Z') });
+    expect(desk.take()).toEqual(['01:00:00 a succeeded in 1.20 s', '01:00:00 b succeeded in 1.20 s, due Thu 19 Nov 01:00 UTC']);
   });
 });
 

@@ -166,7 +166,7 @@ export const shellCommands: readonly ShellCommand[] = [
     name: 'fires',
     argument: 'optional',
     takes: 'on|off|failures',
-    summary: 'which runs of the schedules are told while you work',
+    summary: 'which runs are told while you work',
     async run(shell, argument) {
       if (argument === '') await shell.say(`fires: ${shell.fires}\n`);
       else shell.fires = readFires(argument);
