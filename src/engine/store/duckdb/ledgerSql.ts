@@ -102,10 +102,10 @@ export function ledgerSql(ledger: string) {
         SELECT ${folded('r.queue')}, b.started_at FROM ${ledger}.started b JOIN ${ledger}.open_run r ON r.run_id = b.run_id
         WHERE b.started_at > ${instantText(now - longestMs)} AND b.started_at <= ${instantText(now)}
       )
-      SELECT q.name, ${milliseconds('s.started_at')} AS at FROM starts s JOIN ${ledger}.queue q ON q.name_key = s.queue_key
+      SELECT q.name, ${milliseconds('s.started_at')} AS started_ms FROM starts s JOIN ${ledger}.queue q ON q.name_key = s.queue_key
       WHERE q.rate_count IS NOT NULL AND s.started_at > ${instantText(now)} - to_milliseconds(q.rate_per_ms)
       QUALIFY row_number() OVER (PARTITION BY q.name ORDER BY s.started_at DESC NULLS LAST) <= q.rate_count
-      ORDER BY at ASC NULLS LAST`,
+      ORDER BY started_ms ASC NULLS LAST`,
 
     // Open runs
 
