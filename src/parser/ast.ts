@@ -148,6 +148,7 @@ export type ListedRelation =
   | 'workers'
   | 'schedule_versions'
   | 'schedule_health'
+  | 'alerts'
   | 'lineage';
 
 /** LIST x [LIKE 'p'] [WHERE ..] [ORDER BY ..] [LIMIT ..] [OFFSET ..]; each part is the text after its keyword. */

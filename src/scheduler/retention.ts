@@ -22,8 +22,9 @@ const dayMs = 86_400_000;
  */
 export const rowsAtOnce = 10_000;
 
-/** The ledger's own rows, which no schedule speaks of. */
 export const kept = {
+  /** A run, whatever `keep` says: a clock that is set back must find what has run already. */
+  runMs: dayMs,
   /** The newest ticks, and those of the last day. */
   ticks: 1000,
   tickMs: dayMs,

@@ -21,6 +21,7 @@ const relationWords: Readonly<Record<string, ListedRelation>> = {
   WORKERS: 'workers',
   SCHEDULE_VERSIONS: 'schedule_versions',
   SCHEDULE_HEALTH: 'schedule_health',
+  ALERTS: 'alerts',
   LINEAGE: 'lineage',
 };
 

@@ -185,6 +185,12 @@ FROM moment m CROSS JOIN LATERAL (
 ) trouble;
 `;
 
+/** Rules that are broken, and that were (scheduler/alerts.ts). */
+export const alertRelations = `
+CREATE OR REPLACE VIEW cron.alerts AS
+SELECT rule, schedule, run_id::VARCHAR AS run_id, since, ended_at, detail FROM cuckoo_ledger.alert;
+`;
+
 /** How long runs usually take: the median of the last 20 successes of each schedule, where there are 5. $ids is a JSON list. */
 export const usualTimesSql = (ledger: string): string => `
   SELECT schedule_id::DOUBLE AS schedule_id, list_median(durations)::DOUBLE AS usual_ms FROM (

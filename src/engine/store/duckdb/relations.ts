@@ -9,7 +9,7 @@
 // Names and types are the product's API: a change here is a line in the changelog.
 
 import { settingDefaults } from '../../settings.ts';
-import { healthFallbacks, healthRelations } from './healthRelations.ts';
+import { alertRelations, healthFallbacks, healthRelations } from './healthRelations.ts';
 import { literal } from './literal.ts';
 import { pgCronRelations } from './pgcronRelations.ts';
 
@@ -201,4 +201,4 @@ ORDER BY scheduled_at ASC NULLS LAST, schedule ASC NULLS LAST;
 `;
 
 /** In this order: a view needs what it names. */
-export const relations = `CREATE SCHEMA IF NOT EXISTS cron;\n${fallbacks}\n${healthFallbacks}\n${settings}\n${views}\n${healthRelations}\n${tables}\n${pgCronRelations}`;
+export const relations = `CREATE SCHEMA IF NOT EXISTS cron;\n${fallbacks}\n${healthFallbacks}\n${settings}\n${views}\n${healthRelations}\n${alertRelations}\n${tables}\n${pgCronRelations}`;
