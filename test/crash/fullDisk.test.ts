@@ -2,27 +2,22 @@
 // limit on the size of files, which DuckDB meets in the same way but the scheduler cannot see coming.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { canMount, mountSmallDisk } from '../support/smallDisk.ts';
 import { damageOf, Host, schedules } from './host.ts';
 
 const mebibyte = 1024 * 1024;
 
 const folder = mkdtempSync(join(tmpdir(), 'cuckoo-disk-'));
-const mount = join(folder, 'mount');
-mkdirSync(mount);
-const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=160m', 'tmpfs', mount]).status === 0;
 const canLimit = spawnSync('prlimit', ['--version']).status === 0;
 const hosts: Host[] = [];
 afterEach(() => {
   for (const { process: host } of hosts.splice(0)) if (host.exitCode === null) host.kill('SIGKILL');
 });
-afterAll(() => {
-  if (mounted) spawnSync('umount', ['-l', mount]);
-  rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const start = async (path: string): Promise<Host> => {
   const host = new Host(path);
   hosts.push(host);
@@ -38,9 +33,10 @@ const stopDuckDb = async (host: Host) => {
 };
 
 describe('a disk that becomes full in the middle of load', { timeout: 60_000 }, () => {
-  test.skipIf(!mounted)(
+  test.skipIf(!canMount)(
     'nothing is opened until there is room, which is told; then everything is made up for, and nothing is lost or done twice',
     async () => {
+      const mount = mountSmallDisk(160);
       const path = join(mount, 'my.duckdb');
       const host = await start(path);
       const filler = join(mount, 'filler');

@@ -18,6 +18,7 @@ import {
   openNative,
 } from '../../../../src/engine/store/duckdb/native.ts';
 import { systemClock } from '../../../../src/scheduler/clock.ts';
+import { canMount, mountSmallDisk } from '../../../support/smallDisk.ts';
 
 const { BIGINT, INTEGER, VARCHAR } = duckdb;
 const folder = mkdtempSync(join(tmpdir(), 'cuckoo-native-'));
@@ -828,15 +829,8 @@ describe('what one session could do to all', () => {
 });
 
 describe('a full disk', () => {
-  const mount = mkdtempSync(join(tmpdir(), 'cuckoo-full-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', mount]).status === 0;
-  afterAll(() => {
-    if (mounted) spawnSync('umount', ['-l', mount]);
-    rmSync(mount, { recursive: true, force: true });
-  });
-
-  // Needs the right to mount a file system of 24 MB.
-  test.skipIf(!mounted)('is an error of its own; after a FATAL checkpoint the file opens again when there is room', async () => {
+  test.skipIf(!canMount)('is an error of its own; after a FATAL checkpoint the file opens again when there is room', async () => {
+    const mount = mountSmallDisk(24);
     const path = join(mount, 'full.duckdb');
     const database = await open(path, { settings: { wal_autocheckpoint: '1GB' } });
     const connection = await database.connect();

@@ -10,6 +10,7 @@ import { fileIdentity } from '../../../../src/engine/store/duckdb/file.ts';
 import { isOpenForWriting } from '../../../../src/engine/store/duckdb/heldFiles.ts';
 import { duckdb, type NativeConnection, type NativeDatabase, openNative } from '../../../../src/engine/store/duckdb/native.ts';
 import { type Clock, systemClock } from '../../../../src/scheduler/clock.ts';
+import { canMount, mountSmallDisk } from '../../../support/smallDisk.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cuckoo-reopen-'));
 const opened: NativeDatabase[] = [];
@@ -301,17 +302,10 @@ describe('a file that is not there any more', () => {
 });
 
 describe('a full disk', () => {
-  const mount = mkdtempSync(join(tmpdir(), 'cuckoo-full-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', mount]).status === 0;
-  afterAll(() => {
-    if (mounted) spawnSync('umount', ['-l', mount]);
-    rmSync(mount, { recursive: true, force: true });
-  });
-
-  // Needs the right to mount a file system of 24 MB.
-  test.skipIf(!mounted)(
+  test.skipIf(!canMount)(
     'a file is opened again although there is no room yet, and a commit that said it was durable is there',
     async () => {
+      const mount = mountSmallDisk(24);
       const path = join(mount, 'full.duckdb');
       const database = await open(path, { settings: { wal_autocheckpoint: '4MB' } });
       const connection = await database.connect();

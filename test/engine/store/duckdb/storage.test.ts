@@ -1,14 +1,14 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, test as base, describe, expect } from 'vitest';
+import { test as base, describe, expect } from 'vitest';
 import { Diagnostic } from '../../../../src/core/diagnostic.ts';
 import { type Engine, openEngine } from '../../../../src/engine/engine.ts';
 import type { Session } from '../../../../src/engine/session.ts';
 import { StorageWatch } from '../../../../src/engine/store/duckdb/storage.ts';
 import { systemClock } from '../../../../src/scheduler/clock.ts';
 import { test } from '../../../support/database.ts';
+import { canMount, mountSmallDisk } from '../../../support/smallDisk.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -32,16 +32,12 @@ describe('the room on the disk', () => {
   });
 });
 
-// Needs the right to mount a small file system.
-const mount = mkdtempSync(join(tmpdir(), 'cuckoo-storage-'));
-const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=40m', 'tmpfs', mount]).status === 0;
 const full = base.extend<{ engine: Engine; session: Session }>({
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads the first parameter as a pattern of fixtures.
   engine: async ({}, use) => {
-    const engine = await openEngine(join(mkdtempSync(join(mount, 'db-')), 'full.duckdb'), { settings: { wal_autocheckpoint: '2MB' } });
+    const engine = await openEngine(join(mountSmallDisk(40), 'full.duckdb'), { settings: { wal_autocheckpoint: '2MB' } });
     await use(engine);
     await engine.close();
-    rmSync(join(engine.path, '..'), { recursive: true });
   },
   session: async ({ engine }, use) => {
     const session = await engine.session({ actor: 'tester', admin: true });
@@ -49,10 +45,6 @@ const full = base.extend<{ engine: Engine; session: Session }>({
     await use(session);
     await session.close();
   },
-});
-afterAll(() => {
-  if (mounted) spawnSync('umount', ['-l', mount]);
-  rmSync(mount, { recursive: true, force: true });
 });
 
 const counts = async (session: Session) =>
@@ -81,7 +73,7 @@ const fill = async (session: Session) => {
   return expect.unreachable('the disk took everything');
 };
 
-describe.skipIf(!mounted)('a disk that is full', () => {
+describe.skipIf(!canMount)('a disk that is full', () => {
   full(
     'at COMMIT: whether it took effect is not known; what was committed before is there whole, and what was not is not',
     async ({ engine, session }) => {
