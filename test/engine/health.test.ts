@@ -3,8 +3,8 @@ import { runId } from '../../src/core/runId.ts';
 import { liveMacros } from '../../src/engine/live.ts';
 import { type HealthSource, healthText } from '../../src/engine/liveHealth.ts';
 import { Connection } from '../../src/engine/store/duckdb/connection.ts';
-import { usualTimesSql } from '../../src/engine/store/duckdb/healthRelations.ts';
 import { literal } from '../../src/engine/store/duckdb/literal.ts';
+import { usualTimesReader } from '../../src/engine/usualTimes.ts';
 import { test as base, type TestDatabase } from '../support/database.ts';
 
 const now = Date.parse('2026-11-20T12:00:00Z');
@@ -135,11 +135,8 @@ class Health {
     return rows.map(({ row }) => row);
   }
 
-  async usual(ids: readonly number[]): Promise<Map<number, number>> {
-    const rows = await this.#connection.all<{ schedule_id: number; usual_ms: number }>(usualTimesSql('cuckoo_ledger'), {
-      ids: JSON.stringify(ids),
-    });
-    return new Map(rows.map((row) => [row.schedule_id, row.usual_ms]));
+  usual(ids: readonly number[]): Promise<ReadonlyMap<number, number>> {
+    return usualTimesReader(this.#db.engine)(ids, new AbortController().signal);
   }
 
   /** As any DuckDB sees it. */
