@@ -913,18 +913,33 @@ export class Scheduler {
 
   // ---- By hand ----
 
-  /** Opens runs that were asked for and lets them start, also where the loop does not run. Durable when it resolves. */
-  async byHand(runs: readonly OpenRun[], also: readonly Write[] = []): Promise<void> {
+  /**
+   * Opens runs that were asked for and lets them start, also where the loop does not run. Durable when it resolves. `inPlaceOf`: an
+   * attempt that waits for its retry, whose fire goes on with these.
+   */
+  async byHand(
+    runs: readonly OpenRun[],
+    { also = [], inPlaceOf }: { readonly also?: readonly Write[]; readonly inPlaceOf?: OpenRun | undefined } = {},
+  ): Promise<void> {
     await this.ready();
     const step = new Step();
+    if (inPlaceOf !== undefined) {
+      if (this.#running.has(inPlaceOf.runId)) throw changedMeanwhile();
+      const now = this.#ports.clock.now();
+      const closing: Closing = {
+        ...refusedClosing(inPlaceOf, 'cancelled', 'retried by hand', now, this.#countersOf(inPlaceOf)),
+        final: false,
+      };
+      step.close(closing);
+      step.afterwards(() => this.#endedBeside(closing));
+    }
     for (const write of also) step.write(write);
     for (const run of runs) {
       this.#byHand.add(run.runId);
       this.#open(step, run);
     }
     try {
-      if (!(await this.#writer.write(step.writes)))
-        throw new Diagnostic('conflict', 'somebody else has changed these runs at the same moment');
+      if (!(await this.#writer.write(step.writes))) throw changedMeanwhile();
     } catch (error) {
       for (const run of runs) this.#byHand.delete(run.runId);
       throw error;
@@ -943,22 +958,27 @@ export class Scheduler {
   /** false: it is not open any more. What runs is asked to end, and closes soon. */
   async cancel(runId: string, reason: string): Promise<boolean> {
     await this.ready();
-    const atWork = this.#running.get(runId);
-    if (atWork !== undefined) {
-      atWork.controller.abort({ kind: 'cancelled', reason } satisfies StopReason);
-      return true;
-    }
+    if (this.#interrupt(runId, reason)) return true;
     const fate = await this.#calls.once('fate', (signal) => this.#ports.ledger.fate(runId, signal));
-    if (fate.kind !== 'open') return false;
+    return fate.kind === 'open' && this.#cancelOpen(fate.run, reason);
+  }
+
+  /** Many at once, as the ledger told of them a moment ago. */
+  async cancelAll(runs: readonly OpenRun[], reason: string): Promise<boolean[]> {
+    await this.ready();
+    return Promise.all(runs.map((run) => this.#cancelOpen(run, reason)));
+  }
+
+  #interrupt(runId: string, reason: string): boolean {
+    const atWork = this.#running.get(runId);
+    atWork?.controller.abort({ kind: 'cancelled', reason } satisfies StopReason);
+    return atWork !== undefined;
+  }
+
+  async #cancelOpen(run: OpenRun, reason: string): Promise<boolean> {
     // A worker may have taken it while the ledger answered.
-    const taken = this.#running.get(runId);
-    if (taken !== undefined) {
-      taken.controller.abort({ kind: 'cancelled', reason } satisfies StopReason);
-      return true;
-    }
-    const { run } = fate;
-    const now = this.#ports.clock.now();
-    const closing = refusedClosing(run, 'cancelled', reason, now, this.#countersOf(run));
+    if (this.#interrupt(run.runId, reason)) return true;
+    const closing = refusedClosing(run, 'cancelled', reason, this.#ports.clock.now(), this.#countersOf(run));
     const step = new Step();
     step.close(closing);
     this.#giveTokens(step, closing);
@@ -1405,6 +1425,10 @@ export class Scheduler {
       this.events.emit('alert:cleared', alert);
     }
   }
+}
+
+function changedMeanwhile(): Diagnostic {
+  return new Diagnostic('conflict', 'somebody else has changed these runs at the same moment', { hint: 'look again: LIST RUNS' });
 }
 
 const succeededOutcome: Outcome = {
