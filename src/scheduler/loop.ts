@@ -125,7 +125,7 @@ export class Scheduler {
   #alertsCheckedMs = Number.NEGATIVE_INFINITY;
   #busySince: Instant | null = null;
   /** After an unclean end: what was open then runs alone, one at a time. */
-  #recovering: { readonly before: Instant; readonly roots: Set<string>; atWork: AtWork | undefined; aloneUntilMs: number } | undefined;
+  #recovering: { before: Instant; readonly roots: Set<string>; atWork: AtWork | undefined; aloneUntilMs: number } | undefined;
   /** A host's tick is at work: everything may start, at its time. */
   #hostNow: Instant | undefined;
   readonly #unreadable = new Map<number, { readonly schedule: string; readonly message: string }>();
@@ -459,6 +459,7 @@ export class Scheduler {
       await this.#commitTick(tick, now, []);
     });
     this.#bootAt = Math.min(this.#bootAt ?? now, now);
+    if (this.#recovering !== undefined) this.#recovering.before = Math.min(this.#recovering.before, now);
     this.#behindSinceMs = undefined;
     // What waits for an instant of the wrong time would wait for ever.
     await this.#refilling;
@@ -994,8 +995,6 @@ export class Scheduler {
   #enqueue(run: OpenRun): void {
     if (this.#mode === 'off' && this.#hostNow === undefined && !this.#byHand.has(run.runId)) return;
     if (this.#running.has(run.runId) || this.#closedBeside.delete(run.runId)) return;
-    if (this.#recovering?.roots.has(run.rootRunId) !== true && this.#recovering !== undefined && run.openedAt < this.#recovering.before)
-      this.#recovering.roots.add(run.rootRunId);
     this.#backlog.add(run);
   }
 
