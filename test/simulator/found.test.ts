@@ -1,0 +1,178 @@
+// What seeds have found, told as stories: each was a bug once.
+
+import { describe, expect, test } from 'vitest';
+import { at, failed, Stage, succeeded } from './stage.ts';
+
+describe('what the simulator has found', () => {
+  test('an instant is not lost when the ledger fails while a tick is put together', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('long', 'every 10s', { overlap: 'replace' });
+    stage.define('other', 'every 10s');
+    stage.work = async (_work, signal) => {
+      await Promise.race([stage.clock.sleep(15_000), new Promise((resolve) => signal.addEventListener('abort', resolve))]);
+      return succeeded;
+    };
+    await stage.scheduler().start();
+    let failures = 0;
+    stage.before = (call) => {
+      if (call !== 'openRunsOf' || failures > 0) return Promise.resolve();
+      failures += 1;
+      return Promise.reject(new Error('planted'));
+    };
+    await stage.clock.advance(25_000);
+    expect(failures).toBe(1);
+    expect(stage.started.filter((run) => run.startsWith('other'))).toEqual(['other 12:00:10', 'other 12:00:20']);
+  });
+
+  test('what kills a process begins durably after a restart, also while the ledger is slow', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('parent', 'every 10s', { retry: { maxRetries: 0, backoff: 'fixed', maxDelayMs: 0, jitter: false }, onCrash: 'fail' });
+    stage.define('child', undefined, { after: ['parent'], afterState: 'failure' });
+    stage.define('killer', 'every 10s', { onCrash: 'fail' });
+    // The parent began durably and the killer did not when the process died.
+    stage.work = async ({ run, begin }) => {
+      if (run.schedule === 'parent') await begin();
+      return new Promise(() => {});
+    };
+    await stage.scheduler().start();
+    await stage.clock.advance(15_000);
+    stage.before = async (call) => {
+      if (call === 'waiting') await stage.clock.sleep(500);
+    };
+    let begun = false;
+    stage.work = async ({ run }) => {
+      if (run.schedule === 'killer')
+        begun = (await stage.ledger.load(new AbortController().signal)).begun.some(({ runId }) => runId === run.runId);
+      return succeeded;
+    };
+    const restarted = stage.scheduler().start();
+    await stage.clock.advance(2000);
+    await restarted;
+    expect(stage.started).toContain('killer 12:00:10');
+    expect(begun).toBe(true);
+  });
+
+  test('a retry that waits for its time is not forgotten over a restart', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('once', "at '2027-06-15 12:00:10'", {
+      retry: { maxRetries: 1, delayMs: 600_000, backoff: 'fixed', maxDelayMs: 3_600_000, jitter: false },
+    });
+    stage.work = () => Promise.resolve(failed);
+    await stage.scheduler().start();
+    await stage.clock.advance(20_000);
+    stage.work = () => Promise.resolve(succeeded);
+    const restarted = stage.scheduler().start();
+    await stage.clock.advance(700_000);
+    await restarted;
+    expect(stage.history).toEqual(['once 12:00:10 failed', 'once 12:00:10 succeeded']);
+  });
+
+  test('a run that is cancelled while its opening waits for its answer does not begin, and counts once', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('often', 'every 10s', { overlap: 'skip' });
+    stage.after = async (call) => {
+      if (call === 'tick') await stage.clock.sleep(500);
+    };
+    const scheduler = stage.scheduler();
+    await scheduler.start();
+    await stage.clock.advance(10_100);
+    const [opened] = stage.ledger.openRuns;
+    expect(await scheduler.cancel(opened!.runId, 'by hand')).toBe(true);
+    // Whoever runs from now on is still there when the next is due.
+    stage.work = async () => {
+      await stage.clock.sleep(15_000);
+      return succeeded;
+    };
+    await stage.clock.advance(39_000);
+    expect(stage.started).toEqual(['often 12:00:20', 'often 12:00:40']);
+    expect(stage.history).toEqual(['often 12:00:10 cancelled', 'often 12:00:30 skipped', 'often 12:00:20 succeeded']);
+  });
+
+  test('what fails just when it is replaced is not tried again beside its successor', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('fresh', 'every 10s', {
+      overlap: 'replace',
+      retry: { maxRetries: 1, delayMs: 5000, backoff: 'fixed', maxDelayMs: 5000, jitter: false },
+    });
+    // It fails while the tick that replaces it is on its way.
+    stage.work = async ({ run }) => {
+      await stage.clock.sleep(run.scheduledAt === at('12:00:10') ? 10_100 : 60_000);
+      return run.scheduledAt === at('12:00:10') ? failed : succeeded;
+    };
+    stage.before = async (call) => {
+      if (call === 'tick') await stage.clock.sleep(200);
+    };
+    await stage.scheduler().start();
+    await stage.clock.advance(28_000);
+    expect(stage.started).toEqual(['fresh 12:00:10', 'fresh 12:00:20']);
+    expect(stage.history).toEqual(['fresh 12:00:10 failed', 'fresh 12:00:10 cancelled']);
+  });
+
+  test('what was dropped is not opened again when the ledger could not be read after the drop', async () => {
+    const stage = new Stage(at('12:00:00'));
+    const dropped = stage.define('dropped', 'every 10s');
+    const scheduler = stage.scheduler();
+    await scheduler.start();
+    await stage.clock.advance(11_000);
+    let fails = true;
+    stage.before = (call) => (call === 'changes' && fails ? Promise.reject(new Error('planted')) : Promise.resolve());
+    await scheduler.change(() => Promise.resolve(stage.ledger.drop(dropped.scheduleId)));
+    await stage.clock.advance(0);
+    stage.clock.jump(9500);
+    fails = false;
+    const opened: string[] = [];
+    scheduler.events.on('run:opened', ({ schedule }) => opened.push(schedule));
+    await scheduler.change(() => Promise.resolve());
+    expect(opened).toEqual([]);
+  });
+
+  test('paused time is not made up for, whatever fails when the scheduler resumes', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('often', 'every 10s', { catchup: 'all' });
+    const scheduler = stage.scheduler();
+    await scheduler.start();
+    await stage.clock.advance(11_000);
+    await scheduler.change(() => Promise.resolve(stage.ledger.pause(stage.clock.now())));
+    await stage.clock.advance(600_000);
+    let failures = 0;
+    stage.before = (call) => {
+      if (call !== 'changes' || failures > 0) return Promise.resolve();
+      failures += 1;
+      return Promise.reject(new Error('planted'));
+    };
+    await scheduler.change(() => Promise.resolve(stage.ledger.pause(null)));
+    await stage.clock.advance(12_000);
+    expect(failures).toBe(1);
+    expect(stage.history).toEqual(['often 12:00:10 succeeded', 'often 12:10:20 succeeded']);
+  });
+
+  test('the new definition is not asked about the time of the old one after a crash', async () => {
+    const stage = new Stage(at('12:00:00'));
+    const spent = stage.define('spent', 'every 10s', { maxRuns: 1 });
+    const scheduler = stage.scheduler();
+    await scheduler.start();
+    await stage.clock.advance(55_000);
+    const { maxRuns: _maxRuns, ...endless } = spent.policy;
+    await scheduler.change(() => Promise.resolve(stage.ledger.define({ ...spent, version: 2, policy: endless })));
+    const restarted = stage.scheduler().start();
+    await stage.clock.advance(6000);
+    await restarted;
+    expect(stage.history).toEqual(['spent 12:00:10 succeeded', 'spent 12:01:00 succeeded']);
+  });
+
+  test('a clock that goes back a year does not stop the others beside a long run that was open at a crash', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('long', "at '2027-06-15 12:00:10'");
+    stage.work = () => new Promise(() => {});
+    await stage.scheduler().start();
+    await stage.clock.advance(11_000);
+    const restarted = stage.scheduler();
+    void restarted.start();
+    await stage.clock.advance(100);
+    stage.clock.jump(-365 * 86_400_000);
+    stage.define('other', 'every 10s');
+    await restarted.change(() => Promise.resolve());
+    await stage.clock.advance(660_000);
+    expect(stage.started.filter((run) => run.startsWith('other')).length).toBeGreaterThan(0);
+  });
+});
