@@ -208,7 +208,7 @@ describe('a file', () => {
       INSERT INTO cuckoo_ledger.open_run BY NAME
       SELECT uuid() AS run_id, ${schedule} AS schedule_id, 'nightly' AS schedule, 'procedure' AS exe, '${call}' AS call, 'cron' AS trigger,
         now() AS scheduled_at, now() AS opened_at, 1 AS attempt, 'open' AS stage, 'default' AS queue, 'normal' AS priority,
-        '{}' AS params, (SELECT version FROM cuckoo_ledger.schedule) AS schedule_version, uuid() AS root_run_id`;
+        '{}' AS params, (SELECT version FROM cuckoo_ledger.schedule) AS schedule_version, uuid() AS root_run_id, false AS alone`;
     await tamper(db, open('purge', '(SELECT schedule_id FROM cuckoo_ledger.schedule)'));
     expect(await new User(db).strangers()).toBeUndefined();
     await tamper(db, open('DELETE FROM everything', 'NULL'));
