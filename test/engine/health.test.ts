@@ -211,6 +211,9 @@ describe('late', () => {
     await health.opened('a', late);
     await health.opened('a', { at: now - 3 * minute });
     expect(await health.rows()).toEqual(['a late 11:55:00 2 runs wait: nothing keeps it, as far as is known']);
+    // In another queue too: a schedule has one row for each condition, with the oldest reason.
+    await health.opened('a', { at: now - 4 * minute, queue: 'low' });
+    expect(await health.rows()).toEqual(['a late 11:55:00 3 runs wait: nothing keeps it, as far as is known']);
     await db.run("SET cron.late_within = '10m'");
     expect(await health.rows()).toEqual([]);
   });
@@ -287,7 +290,7 @@ describe('absent', () => {
 
   test('is a schedule whose definition cannot be read, and it hides nobody else', async ({ health, db }) => {
     await health.define('a', "sched: '*/5 * * * *'");
-    await health.define('b', "sched: '*/5 * * * *'");
+    for (const name of ['b', 'c']) await health.define(name, "sched: '*/5 * * * *'");
     health.source.unreadable.push({ schedule: 'b', message: 'no such zone' });
     expect(await health.rows()).toEqual(['b absent 12:00:00 its definition cannot be read: no such zone']);
     // Without a scheduler it is found out by looking.
@@ -295,11 +298,13 @@ describe('absent', () => {
     health.source.mode = 'off';
     const direct = new Connection(await db.engine.database.connect());
     await direct.run(`UPDATE cuckoo_ledger.schedule SET bound = replace(bound::VARCHAR, '"UTC"', '"Mars/Olympus"') WHERE name = 'b'`);
+    await direct.run("UPDATE cuckoo_ledger.schedule SET bound = '[7]' WHERE name = 'c'");
     await direct.close();
     db.clock.set('2026-11-20T12:06:01Z');
     expect(await health.rows()).toEqual([
       'a absent 12:05:00 its fire is not handled: no scheduler runs here',
       expect.stringMatching(/^b absent 12:00:00 its definition cannot be read: .*Mars\/Olympus/),
+      expect.stringMatching(/^c absent 12:00:00 its definition cannot be read: /),
     ]);
   });
 });

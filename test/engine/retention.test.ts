@@ -144,6 +144,14 @@ describe('keep', () => {
     expect(await history.left()).toEqual(['b 400d succeeded', 'a 0d succeeded', 'b 0d succeeded']);
   });
 
+  test('of a definition that cannot be read keeps its own history, and nobody else’s', async ({ history }) => {
+    for (const name of ['a', 'b']) await history.define(name, 'keep: { succeeded: 30d }');
+    await history.ledger.run(`UPDATE cuckoo_ledger.schedule SET bound = '{"keep":{"succeeded":"soon"}}' WHERE name = 'a'`);
+    for (const schedule of ['a', 'b']) for (const ageDays of [400, 0]) await history.add({ schedule, ageDays });
+    expect(await history.sweepAll()).toBe(1);
+    expect(await history.left()).toEqual(['a 400d succeeded', 'a 0d succeeded', 'b 0d succeeded']);
+  });
+
   test('that comes later is seen by the next sweep', async ({ history, db }) => {
     await history.define('a', 'max_retries: 1');
     for (const ageDays of [400, 0]) await history.add({ schedule: 'a', ageDays });

@@ -82,8 +82,8 @@ WITH moment AS MATERIALIZED (
   WHERE o.stage = 'open' AND o.trigger <> 'backfill' AND o.run_id NOT IN (SELECT run_id FROM running)
     AND greatest(o.opened_at, coalesce(o.not_before, o.opened_at)) < m.now - ${ms('m.late_ms')}
   GROUP BY ALL
-), late AS (
-  SELECT w.schedule, w.since, CASE WHEN w.runs = 1 THEN 'a run waits: ' ELSE w.runs || ' runs wait: ' END || CASE
+), kept AS (
+  SELECT w.schedule, w.since, w.runs, CASE
       WHEN m.mode = 'paused' THEN 'the scheduler is paused'
       WHEN m.mode = 'held' THEN 'the scheduler waits for RESUME SCHEDULER'
       WHEN m.mode NOT IN ('running', 'starting') THEN 'no scheduler runs here'
@@ -93,20 +93,24 @@ WITH moment AS MATERIALIZED (
       WHEN (SELECT count(*) FROM running) >= m.workers THEN 'workers: ' || (SELECT count(*) FROM running) || ' of ' || m.workers || ' busy'
       WHEN q.rate_count IS NOT NULL THEN 'queue ' || w.queue || ' lets in ' || q.rate_count || ' per ' || ${told('q.rate_per_ms')}
       ELSE 'nothing keeps it, as far as is known'
-    END AS detail
+    END AS cause
   FROM waiting w CROSS JOIN moment m
   LEFT JOIN cuckoo_ledger.schedule s ON s.schedule_id = w.schedule_id
   LEFT JOIN cuckoo_ledger.queue q ON q.name_key = lower(w.queue)
   LEFT JOIN (SELECT schedule_id, count(*) AS runs FROM running GROUP BY schedule_id) own ON own.schedule_id = w.schedule_id
   LEFT JOIN (SELECT lower(queue) AS name_key, count(*) AS runs FROM running GROUP BY 1) queued ON queued.name_key = q.name_key
+), late AS (
+  SELECT schedule, min(since) AS since,
+    CASE WHEN sum(runs) = 1 THEN 'a run waits: ' ELSE sum(runs) || ' runs wait: ' END || arg_min(cause, since) AS detail
+  FROM kept GROUP BY schedule
 
 -- late or absent: fires that nobody has handled. Computed only where something can be due.
 ), unhandled AS MATERIALIZED (
   SELECT schedule_id, name, due, CASE WHEN due = 'epoch' THEN cuckoo_unreadable(cache_key, timing, calendar) END AS message,
-    (bound->>'$.maxRuns')::BIGINT AS max_runs
+    TRY(bound->>'$.maxRuns')::BIGINT AS max_runs
   FROM (
     SELECT *, cuckoo_due_after(cache_key, timing, calendar, effective_from, watermark) AS due FROM (
-      SELECT s.schedule_id, s.name, s.bound, s.bound->>'$.timing' AS timing, coalesce(c.bound->>'$.days', '') AS calendar, s.effective_from,
+      SELECT s.schedule_id, s.name, s.bound, coalesce(TRY(s.bound->>'$.timing'), '') AS timing, coalesce(c.bound->>'$.days', '') AS calendar, s.effective_from,
         m.watermark, s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0) AS cache_key, m.now - ${ms('m.late_ms')} AS late_at
       FROM cuckoo_ledger.schedule s CROSS JOIN moment m
       LEFT JOIN cuckoo_ledger.calendar c ON c.name_key = lower(s.calendar)
@@ -123,8 +127,8 @@ WITH moment AS MATERIALIZED (
 -- stuck: at work for longer than it may, or than can be meant.
 ), bounded AS (
   SELECT r.schedule, r.schedule_id, r.started_at, CASE
-      WHEN json_exists(s.bound, '$.timeoutMs') THEN (s.bound->>'$.timeoutMs')::DOUBLE
-      WHEN json_exists(p.bound, '$.timeoutMs') THEN (p.bound->>'$.timeoutMs')::DOUBLE
+      WHEN TRY(json_exists(s.bound, '$.timeoutMs')) THEN (s.bound->>'$.timeoutMs')::DOUBLE
+      WHEN TRY(json_exists(p.bound, '$.timeoutMs')) THEN (p.bound->>'$.timeoutMs')::DOUBLE
       WHEN r.exe IN ('sql', 'pipeline') OR (r.exe = 'procedure' AND coalesce(p.language, 'sql') = 'sql') THEN NULL
       ELSE ${msOf(setting('timeout'))}
     END AS timeout_ms
@@ -141,36 +145,38 @@ WITH moment AS MATERIALIZED (
     GROUP BY schedule_id
   ) WHERE len(durations) >= 5
 )
-SELECT s.name AS schedule, 'failing' AS condition, coalesce(f.first_at, f.last_at) AS since,
-  CASE WHEN f.failures = 1 THEN '1 run failed: ' ELSE f.failures || ' runs failed in a row; the last: ' END || f.message AS detail
-FROM failures f JOIN cuckoo_ledger.schedule s ON s.schedule_id = f.schedule_id
-UNION ALL
-SELECT schedule, 'late', since, detail FROM late
-UNION ALL
-SELECT u.name, CASE WHEN u.message IS NULL AND m.mode IN ('running', 'starting') THEN 'late' ELSE 'absent' END,
-  CASE WHEN u.message IS NULL THEN u.due ELSE s.updated_at END,
-  CASE WHEN u.message IS NOT NULL THEN 'its definition cannot be read: ' || u.message
-    WHEN m.mode IN ('running', 'starting') THEN 'the scheduler has not come to its fire'
-    WHEN m.mode = 'held' THEN 'its fire is not handled: the scheduler waits for RESUME SCHEDULER'
-    ELSE 'its fire is not handled: no scheduler runs here' END
-FROM unhandled u JOIN cuckoo_ledger.schedule s ON s.schedule_id = u.schedule_id CROSS JOIN moment m
-WHERE u.schedule_id NOT IN (SELECT schedule_id FROM exhausted)
-UNION ALL
-SELECT s.name, 'absent', s.updated_at, 'its definition cannot be read: ' || u.message
-FROM (SELECT unnest(from_json(health->'$.unreadable', '[{"schedule":"VARCHAR","message":"VARCHAR"}]'), recursive := true) FROM moment) u
-JOIN cuckoo_ledger.schedule s ON s.name = u.schedule
-WHERE s.schedule_id NOT IN (SELECT schedule_id FROM unhandled WHERE message IS NOT NULL)
-UNION ALL
-SELECT b.schedule, 'stuck', b.started_at, 'at work for longer than its timeout of ' || ${told('b.timeout_ms')}
-FROM bounded b, moment m WHERE b.started_at < m.now - ${ms(`b.timeout_ms + ${stuckGraceMs}`)}
-UNION ALL
-SELECT l.schedule, 'stuck', l.started_at, 'at work for ' || ${told('l.at_work_ms')} || '; usually ' || ${told('u.usual_ms')}
-FROM long l JOIN usual u ON u.schedule_id = l.schedule_id WHERE l.at_work_ms > u.usual_ms * ${stuckTimes}
-UNION ALL
-SELECT s.name, 'drifting', list_min(f.instants), 'its last 10 runs started later and later: ' || ${told('list_median(f.lags[6:10])')}
-  || ', then ' || ${told('list_median(f.lags[1:5])')} || ' after their time'
-FROM fires f JOIN cuckoo_ledger.schedule s ON s.schedule_id = f.schedule_id AND s.enabled CROSS JOIN moment m
-WHERE len(f.lags) = 10 AND list_median(f.lags) > m.late_ms / 2 AND list_median(f.lags[1:5]) > list_median(f.lags[6:10])
+SELECT schedule, condition, min(since) AS since, arg_min(detail, since) AS detail FROM (
+  SELECT s.name AS schedule, 'failing' AS condition, coalesce(f.first_at, f.last_at) AS since,
+    CASE WHEN f.failures = 1 THEN '1 run failed: ' ELSE f.failures || ' runs failed in a row; the last: ' END || f.message AS detail
+  FROM failures f JOIN cuckoo_ledger.schedule s ON s.schedule_id = f.schedule_id
+  UNION ALL
+  SELECT schedule, 'late', since, detail FROM late
+  UNION ALL
+  SELECT u.name, CASE WHEN u.message IS NULL AND m.mode IN ('running', 'starting') THEN 'late' ELSE 'absent' END,
+    CASE WHEN u.message IS NULL THEN u.due ELSE s.updated_at END,
+    CASE WHEN u.message IS NOT NULL THEN 'its definition cannot be read: ' || u.message
+      WHEN m.mode IN ('running', 'starting') THEN 'the scheduler has not come to its fire'
+      WHEN m.mode = 'held' THEN 'its fire is not handled: the scheduler waits for RESUME SCHEDULER'
+      ELSE 'its fire is not handled: no scheduler runs here' END
+  FROM unhandled u JOIN cuckoo_ledger.schedule s ON s.schedule_id = u.schedule_id CROSS JOIN moment m
+  WHERE u.schedule_id NOT IN (SELECT schedule_id FROM exhausted)
+  UNION ALL
+  SELECT s.name, 'absent', s.updated_at, 'its definition cannot be read: ' || u.message
+  FROM (SELECT unnest(from_json(health->'$.unreadable', '[{"schedule":"VARCHAR","message":"VARCHAR"}]'), recursive := true) FROM moment) u
+  JOIN cuckoo_ledger.schedule s ON s.name = u.schedule
+  WHERE s.schedule_id NOT IN (SELECT schedule_id FROM unhandled WHERE message IS NOT NULL)
+  UNION ALL
+  SELECT b.schedule, 'stuck', b.started_at, 'at work for longer than its timeout of ' || ${told('b.timeout_ms')}
+  FROM bounded b, moment m WHERE b.started_at < m.now - ${ms(`b.timeout_ms + ${stuckGraceMs}`)}
+  UNION ALL
+  SELECT l.schedule, 'stuck', l.started_at, 'at work for ' || ${told('l.at_work_ms')} || '; usually ' || ${told('u.usual_ms')}
+  FROM long l JOIN usual u ON u.schedule_id = l.schedule_id WHERE l.at_work_ms > u.usual_ms * ${stuckTimes}
+  UNION ALL
+  SELECT s.name, 'drifting', list_min(f.instants), 'its last 10 runs started later and later: ' || ${told('list_median(f.lags[6:10])')}
+    || ', then ' || ${told('list_median(f.lags[1:5])')} || ' after their time'
+  FROM fires f JOIN cuckoo_ledger.schedule s ON s.schedule_id = f.schedule_id AND s.enabled CROSS JOIN moment m
+  WHERE len(f.lags) = 10 AND list_median(f.lags) > m.late_ms / 2 AND list_median(f.lags[1:5]) > list_median(f.lags[6:10])
+) GROUP BY schedule, condition
 UNION ALL
 SELECT NULL, 'late', CASE WHEN trouble.kind = 'lagMs' THEN m.now - ${ms('trouble.number')} ELSE least(m.watermark, m.now) END, trouble.detail
 FROM moment m CROSS JOIN LATERAL (

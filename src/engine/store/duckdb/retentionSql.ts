@@ -23,7 +23,8 @@ export function retentionSql(ledger: string) {
   // Whatever `keep` says: a clock that is set back looks for what has run already, and a queue's rate counts what has started.
   const leastKept = `greatest(${kept.runMs}, (SELECT coalesce(max(rate_per_ms), 0) FROM ${ledger}.queue))`;
   const before = (word: (typeof words)[number]): string => {
-    const forMs = `(s.bound->>'$.keep.${word}')::BIGINT`;
+    // One definition that cannot be read keeps its own history, and nobody else's.
+    const forMs = `TRY((s.bound->>'$.keep.${word}')::BIGINT)`;
     return `CASE WHEN ${forMs} IS NOT NULL THEN ${instant('$now')} - to_milliseconds(greatest(${forMs}, ${leastKept})) END AS ${word}`;
   };
   const cutoff = `CASE ${words.map((word) => `WHEN c.state IN (${statesOf(word)}) THEN k.${word}`).join(' ')} END`;
