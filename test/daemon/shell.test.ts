@@ -1,0 +1,140 @@
+// The interactive shell as a process on a terminal, with a scheduler that really runs.
+
+import { watch } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Bench, type Seat } from './bin.ts';
+
+const control = (letter: string): string => String.fromCharCode(letter.toUpperCase().charCodeAt(0) - 64);
+const every = (name: string, sql: string): string => `UPSERT SCHEDULE ${name} ( sched: every 1s, sql: '${sql}' );\r`;
+
+let bench: Bench;
+beforeEach(() => {
+  bench = new Bench();
+});
+afterEach(() => bench.clean());
+
+async function leave(seat: Seat): Promise<void> {
+  await seat.shows(/cuckoo>$/);
+  await seat.type(control('d'), /$/);
+  expect(await seat.ended()).toBe(0);
+}
+
+describe('the shell', () => {
+  it('runs what falls due, and tells it over what is being typed', async () => {
+    const seat = bench.sit(['jobs.duckdb']);
+    await seat.shows(/\(no schedules yet\)\ncuckoo>$/);
+    await seat.type(every('beat', 'SELECT 1'), /beat: created; next run/);
+    await seat.type('SELECT 4', /\d\d:\d\d:\d\d beat succeeded in \d+ ms(?: {2}×\d+)?\ncuckoo> SELECT 4$/);
+    await seat.shows(/beat succeeded in \d+ ms {2}×[3-9]\ncuckoo> SELECT 4$/);
+    await seat.type('2 AS answer;\r', /cuckoo> SELECT 42 AS answer;\n[\s\S]*│ +42 │/);
+    await seat.type('.fires off\r', /\.fires off\n(?:.*beat.*\n)?cuckoo>$/);
+    await seat.type("SELECT count(*) >= 3 AS enough FROM cron.runs WHERE state = 'succeeded';\r", /│ true +│/);
+    await leave(seat);
+    const again = bench.sit(['jobs.duckdb']);
+    await again.shows(/scheduler running in this shell \(1 schedule, next: beat (?:now|in 1s)\)\n/);
+    await again.shows(/beat succeeded/);
+    await leave(again);
+  });
+
+  it('runs nothing with --no-scheduler and with --readonly, and says nothing of it', async () => {
+    await bench.run(['jobs.duckdb', '-c', every('beat', 'SELECT 1')]);
+    for (const option of ['--no-scheduler', '--readonly']) {
+      const seat = bench.sit([option, 'jobs.duckdb']);
+      await seat.shows(/cuckoo>$/);
+      await seat.type('SELECT count(*) AS runs FROM cron.runs;\r', /│ +0 │/);
+      expect(seat.screen.text).not.toContain('scheduler');
+      await leave(seat);
+    }
+  });
+
+  it('has a scheduler for a database in memory too', async () => {
+    const seat = bench.sit([':memory:']);
+    await seat.shows(/scheduler running in this shell/);
+    await seat.type(every('beat', 'SELECT 1'), /beat succeeded/);
+    await leave(seat);
+  });
+});
+
+describe('a file with schedules that this user has not run before', () => {
+  it('runs nothing until RESUME SCHEDULER, and is known from then on', async () => {
+    const insert = every('beat', 'INSERT INTO beats SELECT now()');
+    await bench.run(['jobs.duckdb', '-c', 'CREATE TABLE beats (seen TIMESTAMPTZ)', '-c', insert]);
+    const bob = { XDG_STATE_HOME: bench.path('bob') };
+    const seat = bench.sit(['jobs.duckdb'], bob);
+    await seat.shows(/this file has 1 schedule that you have not run before: beat; nothing runs until RESUME SCHEDULER;\ncuckoo>$/);
+    await seat.type('LIST SCHEDULES;\r', /beat.*scheduled/);
+    await seat.type('SELECT count(*) AS runs FROM cron.runs;\r', /│ +0 │/);
+    await seat.type('RUN SCHEDULE beat;\r', /beat: succeeded in .* 1 row changed/);
+    await seat.type('RESUME SCHEDULER;\r', /scheduler running in this shell \(1 schedule/);
+    await seat.shows(/beat succeeded in \d+ ms \(1 row\)/);
+    await leave(seat);
+    const again = bench.sit(['jobs.duckdb'], bob);
+    await again.shows(/scheduler running in this shell/);
+    await leave(again);
+  });
+
+  it('is known where this user has defined them in a script', async () => {
+    await bench.run(['jobs.duckdb'], every('beat', 'SELECT 1'));
+    const seat = bench.sit(['jobs.duckdb']);
+    await seat.shows(/scheduler running in this shell \(1 schedule/);
+    await leave(seat);
+  });
+
+  it('is held for who has lost the list, and says why', async () => {
+    await bench.run(['jobs.duckdb', '-c', every('beat', 'SELECT 1')]);
+    bench.write('.local/state/cuckoo/trust', 'not a list\n');
+    const seat = bench.sit(['jobs.duckdb']);
+    await seat.shows(/note: what you have run before is not known: .*\n[\s\S]*nothing runs until RESUME SCHEDULER;/);
+    await leave(seat);
+  });
+});
+
+describe('leaving', () => {
+  /** Resolves when the file is written. */
+  function appears(name: string): Promise<void> {
+    return new Promise((resolve) => {
+      const watcher = watch(bench.folder, (_event, path) => {
+        if (path !== name) return;
+        watcher.close();
+        resolve();
+      });
+    });
+  }
+
+  it('waits for a run at work, and no longer after Ctrl-C', async () => {
+    const seat = bench.sit(['jobs.duckdb']);
+    await seat.shows(/cuckoo>$/);
+    const began = appears('began.csv');
+    const sql = "COPY (SELECT 1) TO ''began.csv''; SELECT count(*) FROM range(100000000000) a, range(1000) b";
+    await seat.type(every('long', sql), /long: created/);
+    await began;
+    await seat.type('.quit\r', /\.quit\nwaiting for 1 run \(Ctrl-C leaves at once\)$/);
+    await seat.type(control('c'), /\^C\n/);
+    expect(await seat.ended()).toBe(0);
+  });
+
+  it('waits until a run at work has ended, which is told', async () => {
+    const seat = bench.sit(['jobs.duckdb']);
+    await seat.shows(/cuckoo>$/);
+    const began = appears('began.csv');
+    const sql = "COPY (SELECT 1) TO ''began.csv''; SELECT count(*) FROM range(1000000000) a";
+    await seat.type(every('short', sql), /short: created/);
+    await began;
+    await seat.type(control('d'), /waiting for 1 run.*\n.*short succeeded/);
+    expect(await seat.ended()).toBe(0);
+  });
+});
+
+describe('after an error that stops DuckDB', () => {
+  it('the shell goes on, and so does its scheduler', async () => {
+    const seat = bench.sit(['jobs.duckdb']);
+    await seat.shows(/cuckoo>$/);
+    await seat.type(every('beat', 'SELECT 1'), /beat succeeded/);
+    // A mistake in DuckDB 1.5.6, which stops the whole instance.
+    await seat.type("PREPARE p AS SELECT typeof($1), $1::VARCHAR; EXECUTE p('x');\r", /error\[fatal\]/);
+    await seat.type('.fires off\r', /\.fires off\n[\s\S]*cuckoo>$/);
+    await seat.type('.fires on\r', /\.fires on\n[\s\S]*beat succeeded/);
+    await seat.type('SELECT 42 AS answer;\r', /│ +42 │/);
+    await leave(seat);
+  });
+});
