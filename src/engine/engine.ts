@@ -1,26 +1,23 @@
 // One database file, opened once in a process: DuckDB, the ledger in it, and the sessions on it.
 
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { Diagnostic } from '../core/diagnostic.ts';
-import type { Instant } from '../core/instant.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
-import { runId } from '../core/runId.ts';
 import { Turnstile } from '../core/turnstile.ts';
 import { type Clock, systemClock } from '../scheduler/clock.ts';
 import { Scheduler } from '../scheduler/loop.ts';
 import { openedRun } from '../scheduler/opening.ts';
 import type { FinishedRun, OpenRun } from '../scheduler/run.ts';
-import type { Definition } from '../scheduler/schedule.ts';
 import { Admission } from './admission.ts';
 import { registerFunctions } from './functions.ts';
 import { guardValues } from './guard.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { unknownJob } from './jobs.ts';
 import { liveMacros, registerLive } from './live.ts';
+import { definitionOf, newRunId } from './opening.ts';
 import { JobQueues } from './pgcron.ts';
 import { Recovery, recoveringLedger } from './recovery.ts';
 import { Retention } from './retention.ts';
-import { callText } from './routine.ts';
 import { Session, type SessionOptions } from './session.ts';
 import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
@@ -219,6 +216,7 @@ export class Engine {
     this.admission = parts.admission;
     this.jobQueues = parts.jobQueues;
     this.storage = new StorageWatch(parts.database, parts.clock);
+    parts.scheduler.events.on('definitions:changed', () => this.worker.forgetSettings());
     // Also after a hold, and after a stop and another start.
     parts.scheduler.events.on('scheduler:started', () => {
       this.#housekeeping ??= this.#keepHouse();
@@ -341,20 +339,6 @@ export class Engine {
     this.storage.stop();
     await this.database.close();
   }
-}
-
-/** What the scheduler's decisions need of a stored schedule; its calendar's days are not among it. */
-export function definitionOf({ scheduleId, name, version, enabled, effectiveFrom, schedule }: StoredSchedule): Definition {
-  const { exe, call } = schedule.target;
-  return { scheduleId, name, version, enabled, effectiveFrom, exe, call: callText(call), timing: schedule.timing, policy: schedule };
-}
-
-let sequence = 0;
-
-/** In the order of time, and of being made within one millisecond. */
-export function newRunId(at: Instant): string {
-  sequence = (sequence + 1) & 0xfff;
-  return runId(at, sequence, randomBytes(10));
 }
 
 function machineZone(): string {

@@ -264,7 +264,7 @@ export class Session {
     // A RUN passes the gate with its runs, not for as long as they take.
     this.#stop = new AbortController();
     const work = (): Promise<Result> => carryOut(statement, this.#context(), this.#stop.signal);
-    return statement.kind === 'runSchedule' ? work() : this.#admit(() => this.#again(work));
+    return passesWithItsRuns.has(statement.kind) ? work() : this.#admit(() => this.#again(work));
   }
 
   /** Two sessions that define at the same moment: alone in its transaction, a statement looks again and takes its turn. */
@@ -367,6 +367,17 @@ export class Session {
     };
   }
 }
+
+/** They wait for runs, which pass the gate themselves. */
+const passesWithItsRuns: ReadonlySet<Statement['kind']> = new Set([
+  'runSchedule',
+  'backfill',
+  'retryRun',
+  'retryDeadLetter',
+  'cancelRun',
+  'cancelRuns',
+  'simulate',
+]);
 
 const mostTries = 5;
 

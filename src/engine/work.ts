@@ -14,6 +14,7 @@ import type { Admission } from './admission.ts';
 import { stopReason } from './executors/deadline.ts';
 import { type Ending, executeSql, type RunValues, readCondition } from './executors/sql.ts';
 import { callText, type Procedure } from './routine.ts';
+import type { Settings } from './settings.ts';
 import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
 import { closeInside } from './store/duckdb/fence.ts';
@@ -39,6 +40,7 @@ export class Worker {
   readonly #parts: WorkerParts;
   readonly #locks = new TableLocks();
   readonly #versions = new Map<string, Schedule>();
+  #settings: Settings | undefined;
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
@@ -69,6 +71,11 @@ export class Worker {
     };
     return this.#attempt(run, work.counters, { begin: work.begin, close, fate }, signal);
   };
+
+  /** Settings may have changed. */
+  forgetSettings(): void {
+    this.#settings = undefined;
+  }
 
   /** What has become of a run. */
   fate(runId: string): Promise<Fate> {
@@ -106,8 +113,12 @@ export class Worker {
     try {
       await this.#parts.recover();
       connection = new Connection(await this.#parts.database.connect());
-      return await this.#perform(connection, run, counters, ending, signal);
+      const execution = await this.#perform(connection, run, counters, ending, signal);
+      // Not its fault: `on_crash` says what follows.
+      const { lost } = connection.native;
+      return lost !== undefined && execution.closed === 'no' ? { outcome: databaseStopped, closed: 'no' } : execution;
     } catch (error) {
+      if (connection?.native.lost !== undefined) return { outcome: databaseStopped, closed: 'no' };
       return { outcome: signal.aborted ? stopped(signal) : failure(error), closed: 'no' };
     } finally {
       await connection?.close();
@@ -123,7 +134,8 @@ export class Worker {
   ): Promise<Execution> {
     const { sql, clock, admission, environment } = this.#parts;
     const catalogue = new Catalogue(connection, sql);
-    const settings = await catalogue.settings();
+    this.#settings ??= await catalogue.settings();
+    const settings = this.#settings;
     const schedule = await this.#scheduleOf(run, catalogue);
     const timing = await catalogue.timing(schedule);
     const previousMs = timing === undefined ? Number.NEGATIVE_INFINITY : compile(timing).previousMs(run.scheduledAt);
@@ -241,6 +253,8 @@ function actionOf(run: OpenRun): Schedule {
 }
 
 const nothing: Outcome = { state: 'failed', reason: null, result: null, rowsChanged: null, error: null, guarantee: null, conflicts: 0 };
+
+const databaseStopped: Outcome = { ...nothing, state: 'interrupted', reason: 'the database stopped while it was running' };
 
 function stopped(signal: AbortSignal): Outcome {
   const why = stopReason(signal);

@@ -20,6 +20,8 @@ export interface SchedulerEvents {
   'run:started': { readonly run: OpenRun; readonly startedAt: Instant };
   /** It is closed, after the commit that says so; a fire that was refused too. */
   'run:finished': FinishedRun;
+  /** A transaction with definitions or settings has ended, here or in vain. */
+  'definitions:changed': Record<never, never>;
   /** A definition that cannot be read; it fails alone. */
   'schedule:unreadable': { readonly schedule: string; readonly message: string };
   /** It has disabled itself after too many failures. */

@@ -533,7 +533,7 @@ export class Scheduler {
    */
   change<T>(commit: () => Promise<T>): Promise<T> {
     return this.#turnstile.run(async () => {
-      if (this.#loaded === undefined) return commit();
+      if (this.#loaded === undefined) return commit().finally(() => this.events.emit('definitions:changed', {}));
       // What could not be read after the change before this one.
       if (this.#stale) await this.#reread();
       await this.#handleAll();
@@ -543,6 +543,7 @@ export class Scheduler {
         // Also after an error, which proves nothing.
         this.#stale = true;
         await this.#reread().catch(() => this.#wakeLater());
+        this.events.emit('definitions:changed', {});
         this.#followReady();
         if (this.#mode === 'running' || this.#mode === 'paused') this.#wake();
       }

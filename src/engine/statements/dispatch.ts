@@ -6,6 +6,7 @@ import type { CallStatement, ListStatement, PassThroughStatement, Statement } fr
 import type { Result } from '../result.ts';
 import { alterCalendar, defineCalendar, describeCalendar, dropCalendars, showCreateCalendar } from './calendar.ts';
 import { answer, type StatementContext, text } from './context.ts';
+import { pauseScheduler } from './pauseScheduler.ts';
 import { alterPipeline, definePipeline, explainPipeline } from './pipeline.ts';
 import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCreateQueue } from './queue.ts';
 import { alterProcedure, defineProcedure, describeRoutine, dropRoutines, findRoutine } from './routine.ts';
@@ -69,6 +70,8 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
       return describeRun(statement, context);
     case 'pauseQueue':
       return pauseQueue(statement, context);
+    case 'pauseScheduler':
+      return pauseScheduler(statement, context);
     case 'backup':
       return backup(statement, context);
     case 'set':
@@ -85,7 +88,6 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
     case 'cancelRuns':
     case 'retryDeadLetter':
     case 'dropDeadLetter':
-    case 'pauseScheduler':
       throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {
         span: statement.span,
         hint: 'it needs the background scheduler, which comes in a later version',

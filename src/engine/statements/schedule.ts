@@ -23,6 +23,7 @@ import type { Result, Warning } from '../result.ts';
 import { shownParameters } from '../routine.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
 import { cancelWaiting } from '../store/duckdb/fence.ts';
+import { tellUnwatched } from '../unwatched.ts';
 import { answer, bindContext, instant, outcome, type StatementContext, text, texts, timestamp } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
 import { description, propertiesOf } from './description.ts';
@@ -98,6 +99,7 @@ async function putDefinition(
   };
   const columns = { sched: bound.schedText ?? null, params: shownParameters(bound.schedule.params), source: stored.source };
   await context.defining(async () => {
+    if (existing !== undefined && (counts || (existing.enabled && !enabled))) await tellUnwatched(existing, context);
     await context.catalogue.putSchedule(stored, columns, existing === undefined ? ['created'] : changed, context.now, context.actor);
     await context.catalogue.putLineage(stored.name, 'schedule', lineage);
   });
@@ -142,6 +144,7 @@ export async function dropSchedules(statement: DropStatement, context: Statement
   }
   await context.defining(async () => {
     for (const stored of found) {
+      await tellUnwatched(stored, context);
       await context.catalogue.dropSchedule(stored, context.now, context.actor);
       await cancelWaiting(context.connection, context.sql, {
         scheduleId: stored.scheduleId,
@@ -169,6 +172,7 @@ export async function enableSchedules(statement: EnableStatement, context: State
     for (const stored of found) {
       if (stored.enabled === statement.enabled) rows.push([stored.name, 'unchanged']);
       else {
+        if (!statement.enabled) await tellUnwatched(stored, context);
         await context.catalogue.enableSchedule(stored, statement.enabled, context.now, context.actor);
         rows.push([stored.name, statement.enabled ? 'enabled' : 'disabled']);
       }
@@ -286,6 +290,7 @@ export async function rebindZone(context: StatementContext): Promise<string[]> {
     const bound = await bindSchedule(name, definition, await bindContext(context));
     const version = { ...stored, version: stored.version + 1, effectiveFrom: context.now, schedule: bound.schedule };
     const columns = { sched: bound.schedText ?? null, params: shownParameters(bound.schedule.params), source: stored.source };
+    await tellUnwatched(stored, context);
     await context.catalogue.putSchedule(version, columns, ['timezone'], context.now, context.actor);
     moved.push(stored.name);
   }

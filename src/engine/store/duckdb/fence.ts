@@ -2,9 +2,9 @@
 // effects, or a session's, which drops a schedule. Who begins and commits it decides the caller.
 
 import type { Instant } from '../../../core/instant.ts';
-import { type Closing, noCounters } from '../../../scheduler/run.ts';
+import { type Closing, type Counters, noCounters } from '../../../scheduler/run.ts';
 import type { Connection } from './connection.ts';
-import { closedColumns, countersOf, insertText, openRunOf } from './ledgerRows.ts';
+import { closedColumns, countersOf as countersIn, insertText, openRunOf } from './ledgerRows.ts';
 import { ledgerSql } from './ledgerSql.ts';
 import type { Sql } from './sql.ts';
 
@@ -44,8 +44,7 @@ export async function cancelWaiting(connection: Connection, sql: Sql, { schedule
   const own = ledgerSql(sql.ledger);
   const runs = (await connection.table(own.openRunsOf(scheduleId))).rows.map(openRunOf).filter((run) => !isAtWork(run.runId));
   if (runs.length === 0) return;
-  const [known] = (await connection.table(own.countersOf(scheduleId))).rows;
-  const counters = known === undefined ? noCounters : countersOf(known);
+  const counters = (await countersOf(connection, sql, scheduleId)) ?? noCounters;
   const ended = {
     startedAt: null,
     finishedAt: at,
@@ -65,4 +64,16 @@ export async function cancelWaiting(connection: Connection, sql: Sql, { schedule
     ),
     'open',
   );
+}
+
+/** Closing rows for what was never opened. */
+export async function writeSkipped(connection: Connection, sql: Sql, closings: readonly Closing[]): Promise<void> {
+  if (closings.length === 0) return;
+  await connection.send(insertText(ledgerSql(sql.ledger).closedTable, closedColumns, closings), 'open');
+}
+
+/** What a schedule has come to; undefined where no run of it has closed. */
+export async function countersOf(connection: Connection, sql: Sql, scheduleId: number): Promise<Counters | undefined> {
+  const [known] = (await connection.table(ledgerSql(sql.ledger).countersOf(scheduleId))).rows;
+  return known === undefined ? undefined : countersIn(known);
 }

@@ -25,6 +25,9 @@ export function sqlFor(database: string) {
     touch: `INSERT INTO ${ledger}.name_in_use VALUES ($key, 0) ON CONFLICT DO UPDATE SET touched = touched + 1`,
 
     fileValues: `SELECT key, value FROM ${ledger}.file`,
+    watermark: `SELECT epoch_ms(watermark)::DOUBLE AS watermark FROM ${ledger}.tick ORDER BY seq DESC NULLS LAST LIMIT 1`,
+    fileValue: `SELECT value FROM ${ledger}.file WHERE key = $key`,
+    forgetFileValue: `DELETE FROM ${ledger}.file WHERE key = $key`,
     setFileValue: `INSERT OR REPLACE INTO ${ledger}.file VALUES ($key, $value)`,
 
     settings: `SELECT name, value FROM ${ledger}.setting`,
