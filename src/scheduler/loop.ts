@@ -112,6 +112,8 @@ export class Scheduler {
   /** Of the loop that runs; a host's own ticks have none. */
   #bootAt: Instant | undefined;
   #timer: Timer | undefined;
+  /** Ends the wait of a stop. */
+  #hurry: (() => void) | undefined;
   #cycling = false;
   #again = false;
   #refilling: Promise<void> | undefined;
@@ -224,9 +226,13 @@ export class Scheduler {
     await this.start();
   }
 
-  /** Opens nothing more, waits for what is at work, interrupts what takes longer. Safe to call twice. */
+  /** Opens nothing more, waits for what is at work, interrupts what takes longer. Safe to call twice; without grace, the second call ends
+   * the wait of the first. */
   async stop({ graceMs }: { readonly graceMs: number }): Promise<void> {
-    if (this.#mode === 'stopping') return this.#quiet();
+    if (this.#mode === 'stopping') {
+      if (graceMs <= 0) this.#hurry?.();
+      return this.#quiet();
+    }
     if (this.#mode === 'starting') {
       this.#calls.stop();
       await this.#starting.catch(() => {
@@ -240,11 +246,13 @@ export class Scheduler {
     if (this.#running.size > 0 && graceMs > 0) {
       await new Promise<void>((resolve) => {
         const timer = this.#ports.clock.after(graceMs, resolve);
-        void this.#quiet().then(() => {
+        this.#hurry = () => {
           timer.cancel();
           resolve();
-        });
+        };
+        void this.#quiet().then(this.#hurry);
       });
+      this.#hurry = undefined;
     }
     for (const { controller } of this.#running.values()) controller.abort({ kind: 'shutdown' } satisfies StopReason);
     await this.#quiet();
