@@ -109,8 +109,11 @@ describe('leaving', () => {
     await seat.type(every('long', sql), /long: created/);
     await began;
     await seat.type('.quit\r', /\.quit\nwaiting for 1 run \(Ctrl-C leaves at once\)$/);
-    await seat.type(control('c'), /\^C\n/);
+    const since = performance.now();
+    await seat.type(control('c'), /\^C\n.* long interrupted after .*: the scheduler stopped; retry in/);
     expect(await seat.ended()).toBe(0);
+    // It would have waited for five seconds.
+    expect(performance.now() - since).toBeLessThan(4000);
   });
 
   it('waits until a run at work has ended, which is told', async () => {
