@@ -169,6 +169,23 @@ describe('keep', () => {
     expect(await history.left()).toEqual(['a 20d succeeded', 'a 0d succeeded']);
   });
 
+  test('of a schedule that was dropped still holds, and nothing of it has to stay', async ({ history, db }) => {
+    await history.define('a', 'keep: { succeeded: 30d }');
+    await history.define('b', 'max_retries: 1');
+    await db.run('ALTER SCHEDULE a SET ( keep: { succeeded: 60d } )');
+    for (const schedule of ['a', 'b']) {
+      for (const ageDays of [90, 70, 40]) await history.add({ schedule, ageDays });
+      await history.add({ schedule, ageDays: 80, isAction: true });
+    }
+    await db.run('DROP SCHEDULE a, b');
+    expect(await history.sweepAll()).toBe(3);
+    expect(await history.left()).toEqual(['b 90d succeeded', 'b 80d succeeded', 'b 70d succeeded', 'a 40d succeeded', 'b 40d succeeded']);
+    // A new one of that name keeps the runs of its actions as it says itself.
+    await history.define('a', 'max_retries: 1');
+    await history.add({ schedule: 'a', ageDays: 80, isAction: true });
+    expect(await history.sweepAll()).toBe(0);
+  });
+
   test('takes the log, the steps and the settled dead letter of a run with it, and nobody else’s', async ({ history }) => {
     await history.define('a', 'keep: { failed: 30d }');
     const ids = [];
