@@ -1415,7 +1415,8 @@ class StreamCursor implements NativeCursor {
     this.#aside.length = 0;
     this.#givenUp ||= !this.#ended;
     this.end(undefined);
-    if (this.streaming) await this.#connection.drop(this);
+    // One that was read to its end has let go already; to interrupt its last turn would only wait for nothing.
+    if (this.streaming && this.#givenUp) await this.#connection.drop(this);
   }
 
   get ended(): boolean {
