@@ -127,7 +127,7 @@ export class Scheduler {
   #alertsCheckedMs = Number.NEGATIVE_INFINITY;
   #busySince: Instant | null = null;
   /** After an unclean end: what was open then runs alone, one at a time. */
-  #recovering: { before: Instant; readonly roots: Set<string>; atWork: AtWork | undefined; aloneUntilMs: number } | undefined;
+  #recovering: { before: Instant; readonly suspects: Set<string>; atWork: AtWork | undefined; aloneUntilMs: number } | undefined;
   /** A host's tick is at work: everything may start, at its time. */
   #hostNow: Instant | undefined;
   readonly #unreadable = new Map<number, { readonly schedule: string; readonly message: string }>();
@@ -373,7 +373,7 @@ export class Scheduler {
     this.#behindSinceMs = undefined;
     this.#storage = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
     const unclean = state.lastBoot?.event === 'start';
-    this.#recovering = unclean && state.openRuns > 0 ? { before: now, roots: new Set(), atWork: undefined, aloneUntilMs: 0 } : undefined;
+    this.#recovering = unclean && state.openRuns > 0 ? { before: now, suspects: new Set(), atWork: undefined, aloneUntilMs: 0 } : undefined;
     await this.#writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
     for (const mark of state.marks) await this.#settleMark(mark);
     for (const run of state.begun) await this.#closeInterrupted(run);
@@ -1030,8 +1030,8 @@ export class Scheduler {
   #dispatchRecovering(now: Instant): boolean {
     const recovering = this.#recovering;
     if (recovering === undefined) return false;
-    const { atWork, roots } = recovering;
-    const isSuspect = (run: OpenRun): boolean => roots.has(run.rootRunId);
+    const { atWork, suspects } = recovering;
+    const isSuspect = (run: OpenRun): boolean => suspects.has(chainOf(run));
     if (atWork !== undefined) {
       // Not before its start is durable, and by a clock that nobody sets.
       if (this.#ports.clock.monotonicMs() < recovering.aloneUntilMs) return false;
@@ -1039,7 +1039,7 @@ export class Scheduler {
       if (other !== undefined) this.#begun(other.run, other.waitedFor, false);
       return other !== undefined;
     }
-    const suspect = roots.size === 0 ? undefined : this.#backlog.take(now, isSuspect);
+    const suspect = suspects.size === 0 ? undefined : this.#backlog.take(now, isSuspect);
     if (suspect !== undefined) {
       recovering.aloneUntilMs = Number.POSITIVE_INFINITY;
       recovering.atWork = this.#begun(suspect.run, suspect.waitedFor, true);
@@ -1047,7 +1047,7 @@ export class Scheduler {
     }
     const taken = this.#backlog.take(now);
     if (taken !== undefined) this.#begun(taken.run, taken.waitedFor, false);
-    else if (roots.size === 0 && !this.#backlog.spilled) this.#recovering = undefined;
+    else if (suspects.size === 0 && !this.#backlog.spilled) this.#recovering = undefined;
     return taken !== undefined;
   }
 
@@ -1191,7 +1191,7 @@ export class Scheduler {
       step.write({ kind: 'open', run: next });
       step.afterwards(() => {
         // Alone again: what has killed the process once may do so once more.
-        if (crashed) this.#recovering?.roots.add(run.rootRunId);
+        if (crashed) this.#recovering?.suspects.add(chainOf(run));
         this.#enqueue(next);
       });
     }
@@ -1257,7 +1257,7 @@ export class Scheduler {
       rowsChanged: outcome?.rowsChanged ?? null,
       durationMs: startedAt === null ? null : finishedAt - startedAt,
     };
-    if (closing.final) this.#recovering?.roots.delete(run.rootRunId);
+    if (closing.final) this.#recovering?.suspects.delete(chainOf(run));
     const waiters = this.#waiters.get(run.runId) ?? [];
     this.#waiters.delete(run.runId);
     for (const resolve of waiters) resolve(finished);
@@ -1362,7 +1362,7 @@ export class Scheduler {
     const recovering = this.#recovering;
     // Opened after now: in a time that the clock has left.
     const isOld = ({ openedAt }: OpenRun): boolean => openedAt < (recovering?.before ?? 0) || openedAt > now;
-    if (recovering !== undefined) for (const run of rows) if (isOld(run)) recovering.roots.add(run.rootRunId);
+    if (recovering !== undefined) for (const run of rows) if (isOld(run)) recovering.suspects.add(chainOf(run));
     backlog.refill(
       mark,
       rows.map((run) => inThisTime(run, now)),
@@ -1454,6 +1454,9 @@ function failedOutcome(error: unknown): Outcome {
   const message = error instanceof Error ? error.message : String(error);
   return { ...succeededOutcome, state: 'failed', reason: message, error: { code, message, detail: null } };
 }
+
+/** The same for all attempts of a fire. What follows a run has its root too, and is another schedule's. */
+const chainOf = ({ scheduleId, rootRunId }: OpenRun): string => `${scheduleId} ${rootRunId}`;
 
 /** Nothing is left that could be left out. */
 function isBare(outcome: Outcome): boolean {
