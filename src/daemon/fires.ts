@@ -83,6 +83,8 @@ export class Fires {
     });
     this.#listen('storage:enough', () => this.#end('storage', 'the disk has room again: the scheduler goes on'));
     this.#listen('ledger:trouble', ({ during, message }) => {
+      // Nobody waits for anything any more.
+      if (during === 'stop') return;
       this.#sayOnce('ledger', `the scheduler has trouble with the file (${during}) and tries again: ${message}`, 'bad');
     });
     this.#listen('ledger:recovered', () => this.#end('ledger', 'the scheduler can use the file again'));

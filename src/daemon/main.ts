@@ -186,8 +186,10 @@ async function converse(shell: Shell, config: Config, color: boolean, hosted: Ho
   };
   // DuckDB has stopped, and its file cannot be opened again: no statement could do anything. The one that met it says why.
   const offLost = shell.engine.recovery.onLost((reason) => {
+    // The scheduler may meet it too.
+    if (ended !== undefined) return;
     const isIdle = repl.canTell;
-    ended ??= exitCodes.failed;
+    ended = exitCodes.failed;
     repl.leave();
     if (isIdle) shell.report(reason);
   });

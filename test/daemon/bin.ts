@@ -143,7 +143,7 @@ export class Seat {
       this.screen.on('written', look);
       look();
       const tooLate = (why: string) => () => reject(new Error(`${why} without ${shown}:\n${this.screen.text}`));
-      setTimeout(tooLate('20 seconds passed'), 20_000).unref();
+      setTimeout(tooLate('30 seconds passed'), 30_000).unref();
       void this.#running.ended.then(tooLate('it ended'));
     });
   }

@@ -1,11 +1,14 @@
 // The interactive shell as a process on a terminal, with a scheduler that really runs.
 
 import { watch } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Bench, type Seat } from './bin.ts';
 
 const control = (letter: string): string => String.fromCharCode(letter.toUpperCase().charCodeAt(0) - 64);
 const every = (name: string, sql: string): string => `UPSERT SCHEDULE ${name} ( sched: every 1s, sql: '${sql}' );\r`;
+
+// Several processes in a test, one after the other.
+vi.setConfig({ testTimeout: 60_000 });
 
 let bench: Bench;
 beforeEach(() => {
@@ -139,5 +142,15 @@ describe('after an error that stops DuckDB', () => {
     await seat.type('.fires on\r', /\.fires on\n[\s\S]*beat succeeded/);
     await seat.type('SELECT 42 AS answer;\r', /│ +42 │/);
     await leave(seat);
+  });
+
+  it('a shell on a database in memory, which is lost, says so once and ends', async () => {
+    const seat = bench.sit([':memory:']);
+    await seat.shows(/cuckoo>$/);
+    await seat.type("PREPARE p AS SELECT typeof($1), $1::VARCHAR; EXECUTE p('x');\r", /error\[fatal\]/);
+    await seat.type('SELECT 5;\r', /SELECT 5;\nerror\[fatal\]/);
+    expect(await seat.ended()).toBe(1);
+    expect(seat.screen.text.match(/error\[fatal\]/g)).toHaveLength(2);
+    expect(seat.screen.text).not.toContain('trouble');
   });
 });
