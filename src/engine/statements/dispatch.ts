@@ -5,10 +5,12 @@ import { Diagnostic } from '../../core/diagnostic.ts';
 import type { CallStatement, ListStatement, PassThroughStatement, Statement } from '../../parser/ast.ts';
 import type { Result } from '../result.ts';
 import { alterCalendar, defineCalendar, describeCalendar, dropCalendars, showCreateCalendar } from './calendar.ts';
+import { cancelRun, cancelRuns } from './cancel.ts';
 import { answer, type StatementContext, text } from './context.ts';
 import { pauseScheduler } from './pauseScheduler.ts';
 import { alterPipeline, definePipeline, explainPipeline } from './pipeline.ts';
 import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCreateQueue } from './queue.ts';
+import { dropDeadLetters, retryDeadLetters, retryRun } from './retry.ts';
 import { alterProcedure, defineProcedure, describeRoutine, dropRoutines, findRoutine } from './routine.ts';
 import { describeRun, runSchedules } from './run.ts';
 import {
@@ -68,6 +70,16 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
       return runSchedules(statement, context, signal);
     case 'describeRun':
       return describeRun(statement, context);
+    case 'cancelRun':
+      return cancelRun(statement, context, signal);
+    case 'cancelRuns':
+      return cancelRuns(statement, context, signal);
+    case 'retryRun':
+      return retryRun(statement, context, signal);
+    case 'retryDeadLetter':
+      return retryDeadLetters(statement, context, signal);
+    case 'dropDeadLetter':
+      return dropDeadLetters(statement, context);
     case 'pauseQueue':
       return pauseQueue(statement, context);
     case 'pauseScheduler':
@@ -81,13 +93,8 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
     case 'runPipeline':
     case 'backfill':
     case 'simulate':
-    case 'cancelRun':
-    case 'retryRun':
     case 'tailRun':
     case 'explainRun':
-    case 'cancelRuns':
-    case 'retryDeadLetter':
-    case 'dropDeadLetter':
       throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {
         span: statement.span,
         hint: 'it needs the background scheduler, which comes in a later version',

@@ -1,9 +1,10 @@
 // RUN SCHEDULE where no scheduler runs in the owning process: executes right there, one after the other, and answers what came of it.
 
-import { Diagnostic } from '../../core/diagnostic.ts';
+import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import type { JsonValue } from '../../core/jsonValue.ts';
 import type { RunIdStatement, RunScheduleStatement } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
+import type { Scheduler } from '../../scheduler/loop.ts';
 import type { FinishedRun, OpenRun } from '../../scheduler/run.ts';
 import { bindParameter } from '../bind/arguments.ts';
 import type { Result } from '../result.ts';
@@ -11,6 +12,7 @@ import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
 import type { Value } from '../value.ts';
 import { answer, double, integer, type StatementContext, text } from './context.ts';
 import { description, propertiesOf } from './description.ts';
+import { findRun } from './runs.ts';
 import { findSchedule } from './schedule.ts';
 
 export async function runSchedules(statement: RunScheduleStatement, context: StatementContext, signal: AbortSignal): Promise<Result> {
@@ -36,7 +38,7 @@ export async function runSchedules(statement: RunScheduleStatement, context: Sta
   return answer({ tag: 'RUN SCHEDULE', columns: runColumns, rows: runs.map(pendingRow), form: 'runs' });
 }
 
-const runColumns = [
+export const runColumns = [
   text('run_id'),
   text('schedule'),
   text('state'),
@@ -51,10 +53,10 @@ export async function runToEnd(
   runs: readonly OpenRun[],
   { engine: { scheduler } }: StatementContext,
   signal: AbortSignal,
-  { cancels }: { readonly cancels: boolean },
+  { cancels, ...opening }: { readonly cancels: boolean } & Parameters<Scheduler['byHand']>[1],
 ): Promise<FinishedRun[]> {
   const ends = runs.map((run) => scheduler.finished(run.runId));
-  await scheduler.byHand(runs);
+  await scheduler.byHand(runs, opening);
   const all = Promise.all(ends);
   if (cancels) {
     const cancel = (): void => {
@@ -77,37 +79,33 @@ export async function runToEnd(
   return Promise.race([all, stopped]);
 }
 
-function pendingRow(run: OpenRun): Value[] {
+export function pendingRow(run: OpenRun): Value[] {
   return [run.runId, run.schedule, 'pending', null, null, null, null];
 }
 
+export function endedRow({ runId, schedule, state, reason, durationMs, rowsChanged, result }: FinishedRun): Value[] {
+  const changed = rowsChanged === null ? null : BigInt(rowsChanged);
+  return [runId, schedule, state, reason, durationMs, changed, result === null ? null : JSON.stringify(result)];
+}
+
 function told(finished: readonly FinishedRun[], statement: RunScheduleStatement): Result {
-  const failures = finished.flatMap((run, index) =>
-    run.state === 'succeeded' || run.state === 'skipped' ? [] : [failed(run, statement, index)],
-  );
+  const failures = finished.flatMap((run, index) => failureOf(run, statement.names[index]?.span, statement.dryRun) ?? []);
   const [first, ...more] = failures;
   return answer({
     tag: 'RUN SCHEDULE',
     columns: runColumns,
-    rows: finished.map((run) => [
-      statement.dryRun ? null : run.runId,
-      run.schedule,
-      run.state,
-      run.reason,
-      run.durationMs,
-      run.rowsChanged === null ? null : BigInt(run.rowsChanged),
-      run.result === null ? null : JSON.stringify(run.result),
-    ]),
+    rows: finished.map((run) => (statement.dryRun ? [null, ...endedRow(run).slice(1)] : endedRow(run))),
     form: 'runs',
     failure: first === undefined ? undefined : Diagnostic.all([first, ...more]),
   });
 }
 
 /** That a run was skipped is no failure: it was asked whether it should run, and answered. */
-function failed({ schedule, state, reason, runId }: FinishedRun, statement: RunScheduleStatement, index: number): Diagnostic {
+export function failureOf({ schedule, state, reason, runId }: FinishedRun, span: Span | undefined, dryRun = false): Diagnostic | undefined {
+  if (state === 'succeeded' || state === 'skipped') return undefined;
   return new Diagnostic('run_failed', `${schedule}: ${state.replace('_', ' ')}${reason === null ? '' : `; ${reason}`}`, {
-    span: statement.names[index]?.span,
-    hint: statement.dryRun ? undefined : `DESCRIBE RUN '${runId}'; tells more`,
+    span,
+    hint: dryRun ? undefined : `DESCRIBE RUN '${runId}'; tells more`,
   });
 }
 
@@ -146,30 +144,5 @@ async function bindWith(
 
 /** DESCRIBE RUN 'id': a unique prefix of 8 characters is enough. */
 export async function describeRun(statement: RunIdStatement, context: StatementContext): Promise<Result> {
-  // A narrow table shows `01a1f87e-3749-7004-…`.
-  const prefix = statement.run.text.toLowerCase().replace(/…$/, '');
-  if (prefix.length < 8 || !/^[0-9a-f-]+$/.test(prefix)) {
-    throw new Diagnostic('invalid_value', `'${statement.run.text}' is not the id of a run`, {
-      span: statement.run.span,
-      hint: 'at least the first 8 characters of a run_id; LIST RUNS shows them',
-    });
-  }
-  const rows = await context.connection.all(`SELECT * FROM ${context.sql.cron}.runs WHERE starts_with(run_id, $prefix) LIMIT 3`, {
-    prefix,
-  });
-  const [row] = rows;
-  if (row === undefined) {
-    throw new Diagnostic('undefined_object', `there is no run ${statement.run.text}`, {
-      span: statement.run.span,
-      hint: 'LIST RUNS shows what there is',
-    });
-  }
-  if (rows.length > 1) {
-    const ids = rows.map((other) => String(other['run_id'])).join(', ');
-    throw new Diagnostic('ambiguous', `more than one run begins with ${statement.run.text}`, {
-      span: statement.run.span,
-      hint: `write more of it: ${ids}`,
-    });
-  }
-  return description(await propertiesOf(row, context));
+  return description(await propertiesOf(await findRun(statement.run, context), context));
 }

@@ -1,0 +1,88 @@
+// What statements ask of single runs. A run is found by its id, and ids are in the order of time: DuckDB passes over all of history
+// that cannot hold it, but only where the id is compared as it is kept, and not as text.
+
+import type { Instant } from '../../../core/instant.ts';
+import type { ClosedRun } from '../../../scheduler/ports.ts';
+import type { OpenRun } from '../../../scheduler/run.ts';
+import type { Value } from '../../value.ts';
+import { among, closedRunFields, closedRunOf, endFields, instantText, numberOf, openRunFields, text, textOf } from './ledgerRows.ts';
+
+/** A closed run, with what explains it. */
+export interface ClosedAttempt extends ClosedRun {
+  readonly waitedFor: string | null;
+  readonly guarantee: string | null;
+  readonly conflicts: number;
+  readonly fires: number | null;
+  readonly firstScheduledAt: Instant | null;
+  readonly rowsChanged: number | null;
+}
+
+const ms = (name: string): string => `epoch_ms(${name})::DOUBLE`;
+
+const attemptFields = [
+  closedRunFields,
+  endFields('r'),
+  'r.waited_for',
+  'r.guarantee',
+  'r.conflicts::DOUBLE',
+  'r.fires::DOUBLE',
+  ms('r.first_scheduled_at'),
+  'r.rows_changed::DOUBLE',
+].join(', ');
+
+export function closedAttemptOf(row: readonly Value[]): ClosedAttempt {
+  const [waitedFor, guarantee, conflicts, fires, firstScheduledAt, rowsChanged] = row.slice(-6);
+  return {
+    ...closedRunOf(row),
+    waitedFor: textOf(waitedFor),
+    guarantee: textOf(guarantee),
+    conflicts: Number(conflicts ?? 0),
+    fires: numberOf(fires),
+    firstScheduledAt: numberOf(firstScheduledAt),
+    rowsChanged: numberOf(rowsChanged),
+  };
+}
+
+/** All attempts of one fire. Runs that follow it have its root too. */
+const sameFire = (run: OpenRun): string => {
+  const { runId, scheduleId, rootRunId, scheduledAt, parentRunId } = run;
+  // Of work without a schedule there is one attempt.
+  if (scheduleId === null) return among('r.run_id', [runId]);
+  const parent = parentRunId === null ? 'r.parent_run_id IS NULL' : among('r.parent_run_id', [parentRunId]);
+  return `${among('r.root_run_id', [rootRunId])} AND r.schedule_id = ${scheduleId} AND r.scheduled_at = ${instantText(scheduledAt)} AND ${parent}`;
+};
+
+export function runSql(ledger: string) {
+  return {
+    /** `first` and `last` are whole ids. A run that has closed itself, and whose followers are not settled, is in both tables. */
+    idsBetween: (first: string, last: string) => {
+      const from = (table: string): string =>
+        `SELECT run_id::VARCHAR, epoch_us(opened_at)::VARCHAR FROM ${ledger}.${table} WHERE run_id BETWEEN ${text(first)}::UUID AND ${text(last)}::UUID`;
+      return `${from('closed')} UNION ${from('open_run')} LIMIT 3`;
+    },
+    openRun: (runId: string) =>
+      `SELECT ${openRunFields} FROM ${ledger}.open_run r WHERE ${among('r.run_id', [runId])} AND r.stage = 'open'`,
+    openRuns: (runIds: readonly string[]) =>
+      `SELECT ${openRunFields} FROM ${ledger}.open_run r WHERE ${among('r.run_id', runIds)} AND r.stage = 'open'`,
+    closedRun: (runId: string) => `SELECT ${attemptFields} FROM ${ledger}.closed r WHERE ${among('r.run_id', [runId])}`,
+    states: (runIds: readonly string[]) => `SELECT run_id::VARCHAR, state FROM ${ledger}.closed WHERE ${among('run_id', runIds)}`,
+    closedAttempts: (run: OpenRun) =>
+      `SELECT ${attemptFields} FROM ${ledger}.closed r WHERE ${sameFire(run)} ORDER BY r.attempt ASC NULLS LAST, r.finished_at ASC NULLS LAST`,
+    openAttempts: (run: OpenRun) =>
+      `SELECT ${openRunFields} FROM ${ledger}.open_run r WHERE ${sameFire(run)} AND r.stage = 'open' ORDER BY r.attempt ASC NULLS LAST`,
+
+    // Dead letters
+
+    settledLetters: (runIds: readonly string[]) =>
+      `SELECT run_id::VARCHAR FROM ${ledger}.dead_letter_settled WHERE ${among('run_id', runIds)}`,
+    deadLetters: `
+      SELECT ${attemptFields} FROM ${ledger}.closed r
+      WHERE r.final AND r.state IN ('failed', 'timed_out', 'interrupted') AND r.run_id NOT IN (SELECT run_id FROM ${ledger}.dead_letter_settled)
+      ORDER BY r.finished_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
+    /** Once, whoever else says so at the same moment. */
+    settleLetters: (runIds: readonly string[], settled: 'retried' | 'dropped', at: Instant) => `
+      INSERT INTO ${ledger}.dead_letter_settled (run_id, settled, settled_at)
+      SELECT r.run_id, ${text(settled)}, ${instantText(at)} FROM ${ledger}.closed r
+      WHERE ${among('r.run_id', runIds)} AND r.run_id NOT IN (SELECT run_id FROM ${ledger}.dead_letter_settled)`,
+  };
+}
