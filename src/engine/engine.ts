@@ -28,6 +28,7 @@ import { type Sql, sqlFor } from './store/duckdb/sql.ts';
 import { StorageWatch } from './store/duckdb/storage.ts';
 import { type Migration, migrate } from './store/migrate.ts';
 import { TimingCache } from './timingCache.ts';
+import { usualTimesReader } from './usualTimes.ts';
 import { Worker } from './work.ts';
 
 export interface EngineOptions {
@@ -142,6 +143,7 @@ export class Engine {
       newRunId,
       bootId: randomUUID(),
       storage: async () => engine?.storage.look(),
+      usualTimes: usualTimesReader({ database, sql, admission }),
     });
     const timings = new TimingCache();
     registerLive(database, scheduler, timings, clock);

@@ -9,7 +9,6 @@
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
 import { Turnstile } from '../core/turnstile.ts';
-import { alertsOf } from './alerts.ts';
 import { refusedOn } from './cadence/cadence.ts';
 import { Calls } from './calls.ts';
 import type { Timer } from './clock.ts';
@@ -40,6 +39,7 @@ import type { Action, Definition } from './schedule.ts';
 import { settle, settleSkip } from './settle.ts';
 import { Step } from './step.ts';
 import { neededBytes } from './storage.ts';
+import { AlertWatch } from './watch.ts';
 import { Writer } from './writer.ts';
 
 /**
@@ -123,9 +123,9 @@ export class Scheduler {
   #lagMs = 0;
   #behindSinceMs: number | undefined;
   #storage: { checkedMs: number; low: boolean } = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
-  #alerts: readonly Alert[] = [];
+  readonly #watch: AlertWatch;
   #alertsCheckedMs = Number.NEGATIVE_INFINITY;
-  #busySince: Instant | null = null;
+  #watching = false;
   /** After an unclean end: what was open then runs alone, one at a time. */
   #recovering: { before: Instant; readonly suspects: Set<string>; atWork: AtWork | undefined; aloneUntilMs: number } | undefined;
   /** A host's tick is at work: everything may start, at its time. */
@@ -136,6 +136,7 @@ export class Scheduler {
     this.#ports = ports;
     this.#calls = new Calls(ports.clock, this.events);
     this.#writer = new Writer(ports.ledger, this.#calls);
+    this.#watch = new AlertWatch(ports.usualTimes, ports.clock);
   }
 
   // ---- What others see ----
@@ -320,7 +321,11 @@ export class Scheduler {
     for (const [scheduleId, inFlight] of state.inFlight) this.#roster.countOpen(scheduleId, inFlight);
     for (const token of state.tokens) this.#addToken(token);
     this.#backlog.recall(state.recentStarts);
-    this.#alerts = state.alerts;
+    this.#watch.begin(state.alerts);
+    for (const [scheduleId, { consecutiveFailures }] of state.counters) {
+      const armed = consecutiveFailures === 0 ? undefined : this.#roster.get(scheduleId);
+      if (armed !== undefined) this.#watch.failed(scheduleId, { schedule: armed.definition.name, consecutiveFailures });
+    }
     this.#stale = false;
     return state;
   }
@@ -338,6 +343,7 @@ export class Scheduler {
       const problem = this.#roster.apply(change, this.#tick);
       if (change.kind === 'dropped') {
         for (const run of this.#backlog.removeSchedule(scheduleId)) this.#byHand.delete(run.runId);
+        this.#watch.dropped(scheduleId);
         this.#forget(this.#followers.drop(scheduleId));
       }
       if (change.kind === 'defined') this.#forget(this.#followers.define(change.definition));
@@ -1258,6 +1264,8 @@ export class Scheduler {
       durationMs: startedAt === null ? null : finishedAt - startedAt,
     };
     if (closing.final) this.#recovering?.suspects.delete(chainOf(run));
+    if (this.#settings !== undefined && this.#watch.closed(closing, this.#settings.alerts))
+      void this.#heedAlerts(true).catch(() => undefined);
     const waiters = this.#waiters.get(run.runId) ?? [];
     this.#waiters.delete(run.runId);
     for (const resolve of waiters) resolve(finished);
@@ -1322,7 +1330,7 @@ export class Scheduler {
         openedAt: finishedAt,
         notBefore: null,
         attempt: 1,
-        params: { schedule: run.schedule, state, reason, failed_run_id: run.runId },
+        params: { state, reason },
         parentRunId: run.runId,
         retryOf: null,
         group: null,
@@ -1372,39 +1380,34 @@ export class Scheduler {
 
   // ---- Alerts ----
 
-  async #heedAlerts(): Promise<void> {
-    if (this.#mode !== 'running') return;
+  /** At the interval, or at once. */
+  async #heedAlerts(atOnce = false): Promise<void> {
+    if (this.#mode !== 'running' || this.#watching) return;
     const { clock } = this.#ports;
     const settings = this.#demand();
-    const now = clock.now();
-    const counts = this.#backlog.counts();
-    let pending = 0;
-    for (const queue of counts.queues.values()) pending += queue.pending;
-    this.#busySince = counts.active >= counts.workers && pending > 0 ? (this.#busySince ?? now) : null;
-    if (clock.monotonicMs() - this.#alertsCheckedMs < settings.checkIntervalMs) return;
-    this.#alertsCheckedMs = clock.monotonicMs();
-    const { raise, clear } = alertsOf(
-      {
-        failing: [...this.#roster.all()]
-          .filter((armed) => armed.counters.consecutiveFailures > 0)
-          .map((armed) => ({ schedule: armed.definition.name, consecutiveFailures: armed.counters.consecutiveFailures })),
-        isComplete: true,
-        waiting: pending,
-        busySince: this.#busySince,
-        running: [...this.#running.values()].map(({ run, startedAt }) => ({
-          runId: run.runId,
-          schedule: run.schedule,
-          startedAt,
-          usualMs: null,
-          timeoutMs: this.#roster.get(run.scheduleId)?.definition.policy.timeoutMs ?? null,
-        })),
-      },
-      settings.alerts,
-      this.#alerts,
-      now,
-      () => this.#ports.newRunId(now),
-    );
-    for (const alert of [...raise, ...clear]) await this.#tellAlert(alert, now);
+    if (!atOnce && clock.monotonicMs() - this.#alertsCheckedMs < settings.checkIntervalMs) return;
+    this.#watching = true;
+    try {
+      this.#alertsCheckedMs = clock.monotonicMs();
+      const now = clock.now();
+      const counts = this.#backlog.counts();
+      const paused = new Set(this.#queues.filter((queue) => queue.paused).map((queue) => queue.name));
+      let waiting = 0;
+      for (const [name, queue] of counts.queues) if (!paused.has(name)) waiting += queue.pending;
+      const { raise, clear } = this.#watch.look({
+        now,
+        thresholds: settings.alerts,
+        running: this.#running.values(),
+        timeoutMsOf: ({ run }) => this.#roster.get(run.scheduleId)?.definition.policy.timeoutMs ?? null,
+        waiting,
+        isBusy: counts.active >= counts.workers,
+        newId: () => this.#ports.newRunId(now),
+      });
+      for (const alert of [...raise, ...clear]) await this.#tellAlert(alert, now);
+      await this.#calls.once('usual times', (signal) => this.#watch.refresh(signal));
+    } finally {
+      this.#watching = false;
+    }
   }
 
   /** A broken rule runs the actions of its schedule, or the system's, once. */
@@ -1425,13 +1428,8 @@ export class Scheduler {
     if (!(await this.#writer.write(step.writes))) return;
     step.confirm();
     this.#dispatch();
-    if (alert.endedAt === null) {
-      this.#alerts = [...this.#alerts, alert];
-      this.events.emit('alert:raised', alert);
-    } else {
-      this.#alerts = this.#alerts.filter((other) => other.alertId !== alert.alertId);
-      this.events.emit('alert:cleared', alert);
-    }
+    this.#watch.told(alert);
+    this.events.emit(alert.endedAt === null ? 'alert:raised' : 'alert:cleared', alert);
   }
 }
 

@@ -8,6 +8,7 @@ import type { Instant } from '../core/instant.ts';
 import type { Clock } from './clock.ts';
 import type { Closing, Counters, OpenRun, Outcome } from './run.ts';
 import type { Action, Definition } from './schedule.ts';
+import type { ReadUsualTimes } from './usualTimes.ts';
 
 export interface Ports {
   readonly clock: Clock;
@@ -19,6 +20,8 @@ export interface Ports {
   newRunId(at: Instant): string;
   /** Of this start of the scheduler. */
   readonly bootId: string;
+  /** How long runs usually take; without it no run is slow by habit. */
+  readonly usualTimes?: ReadUsualTimes;
   /** What is free where the file lies; undefined where nobody can tell. */
   storage(): Promise<Storage | undefined>;
 }
