@@ -31,8 +31,8 @@ interface OpenRow {
   readonly run: OpenRun;
   /** Its own transaction closed it, and what follows is not settled. */
   marked: boolean;
-  /** Its start was made durable. */
-  begun: boolean;
+  /** By whom its start was made durable. */
+  begunBy: string | undefined;
 }
 
 export interface MemoryLedgerOptions {
@@ -64,6 +64,7 @@ export class MemoryLedger implements Ledger {
   #revision = 1;
   #tick: Tick;
   #lastBoot: LedgerState['lastBoot'];
+  readonly #stoppedBoots = new Set<string>();
   readonly #onCommit: MemoryLedgerOptions['onCommit'];
 
   constructor({ settings, queues, watermark, onCommit }: MemoryLedgerOptions) {
@@ -158,7 +159,8 @@ export class MemoryLedger implements Ledger {
         counters: this.#countersNow(waiting),
         inFlight: inFlightOf(waiting),
         openRuns: waiting.length,
-        begun: waiting.filter((row) => row.begun).map((row) => row.run),
+        // Who stopped in order has let go of all that it had begun.
+        begun: waiting.filter(({ begunBy }) => begunBy !== undefined && !this.#stoppedBoots.has(begunBy)).map((row) => row.run),
         marks: rows.filter((row) => row.marked).flatMap((row) => this.#closed.get(row.run.runId) ?? []),
         tokens: [...this.#tokens.values()],
         recentStarts: this.#recentStarts(),
@@ -318,7 +320,7 @@ export class MemoryLedger implements Ledger {
       case 'begin': {
         const row = this.#open.get(write.runId);
         if (row === undefined) return;
-        row.begun = true;
+        row.begunBy = write.bootId;
         this.#starts.set(write.runId, { queue: row.run.queue, at: write.at });
         return;
       }
@@ -333,6 +335,7 @@ export class MemoryLedger implements Ledger {
         return;
       case 'boot':
         this.#lastBoot = { bootId: write.bootId, event: write.event, at: write.at };
+        if (write.event === 'stop') this.#stoppedBoots.add(write.bootId);
         return;
       default:
         write satisfies never;
@@ -368,7 +371,7 @@ export class MemoryLedger implements Ledger {
           told = true;
           break;
         case 'begin':
-          if (this.#open.get(write.runId)?.begun !== true && !this.#closed.has(write.runId)) return false;
+          if (this.#open.get(write.runId)?.begunBy !== write.bootId && !this.#closed.has(write.runId)) return false;
           told = true;
           break;
         // Written twice, these are what they were.
@@ -390,7 +393,7 @@ export class MemoryLedger implements Ledger {
   }
 
   #insertOpen(run: OpenRun): void {
-    this.#open.set(run.runId, { run, marked: false, begun: false });
+    this.#open.set(run.runId, { run, marked: false, begunBy: undefined });
     const open = this.#openBySchedule.get(run.scheduleId);
     if (open === undefined) this.#openBySchedule.set(run.scheduleId, new Set([run.runId]));
     else open.add(run.runId);

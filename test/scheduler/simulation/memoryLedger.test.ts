@@ -207,6 +207,15 @@ describe('the ledger in memory', () => {
     ).toEqual(new Set(['1@2000']));
   });
 
+  test('a boot that has stopped in order has let go of what it had begun', async () => {
+    const ledger = newLedger();
+    await ledger.write([[{ kind: 'open', run: openRun('a') }], [{ kind: 'begin', runId: 'a', bootId: 'first', at: 5000 }]], signal);
+    await ledger.write([[{ kind: 'boot', bootId: 'first', event: 'stop', at: 6000 }]], signal);
+    expect((await ledger.load(signal)).begun).toEqual([]);
+    await ledger.write([[{ kind: 'begin', runId: 'a', bootId: 'second', at: 7000 }]], signal);
+    expect((await ledger.load(signal)).begun.map((run) => run.runId)).toEqual(['a']);
+  });
+
   test('hands out what waits by urgency, a few of a group, and no retry before its time', async () => {
     const ledger = newLedger();
     const group = { key: 'schedule:1', limit: 1 };
