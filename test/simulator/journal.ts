@@ -50,6 +50,8 @@ interface ScheduleRecord {
   isDropped: boolean;
   /** As this life has read it. */
   known: Definition | undefined;
+  /** Known to this life before its row could no longer be read. */
+  settledBy: Definition | undefined;
   timing: CompiledTiming | undefined;
   readonly runsAt: Map<number, number>;
   readonly successes: Set<number>;
@@ -164,6 +166,7 @@ export class Journal {
         definition: undefined,
         isDropped: false,
         known: undefined,
+        settledBy: undefined,
         timing: undefined,
         runsAt: new Map(),
         successes: new Set(),
@@ -236,6 +239,7 @@ export class Journal {
     this.#read = -1;
     for (const schedule of this.#schedules.values()) {
       schedule.known = undefined;
+      schedule.settledBy = undefined;
       schedule.timing = undefined;
     }
     this.note(`life ${number} begins`);
@@ -280,6 +284,8 @@ export class Journal {
     if (isLoad) this.#loaded(changes as LedgerState);
     for (const change of changes.definitions) {
       const schedule = this.#schedule(change.kind === 'defined' ? change.definition.scheduleId : change.scheduleId);
+      if (change.kind === 'unreadable') schedule.settledBy = schedule.known ?? schedule.settledBy;
+      if (change.kind === 'dropped') schedule.settledBy = undefined;
       schedule.known = change.kind === 'defined' ? change.definition : undefined;
       schedule.timing = undefined;
       try {
@@ -460,7 +466,8 @@ export class Journal {
       }
     }
     if (known === undefined || timing === undefined || !known.enabled) {
-      const ok = opens.length + skips.length === 0;
+      // A tick may be on its way when it disables itself.
+      const ok = opens.length + skips.length === 0 || this.#clock.monotonicMs() - schedule.changedMs < minute;
       this.#check(ok, 'what has no clock is not opened by it', () => `${known?.name ?? scheduleId}: ${[...opens, ...skips].join(', ')}`);
       return;
     }
@@ -571,8 +578,14 @@ export class Journal {
       this.#check(this.#asked.has(run.runId), 'runs by hand are asked for', () => run.runId);
       return;
     }
-    schedule.openedFires += 1;
+    // What is opened and replaced in one tick has a number, and no open row.
     const { known } = schedule;
+    this.#check(
+      run.fire !== null && run.fire > schedule.openedFires,
+      'fires are counted',
+      () => `${run.schedule}: ${run.fire} after ${schedule.openedFires}`,
+    );
+    schedule.openedFires = Math.max(schedule.openedFires, run.fire ?? 0);
     const maxRuns = known?.policy.maxRuns ?? Number.POSITIVE_INFINITY;
     this.#check(
       schedule.openedFires <= maxRuns,
@@ -647,7 +660,7 @@ export class Journal {
       return;
     }
     this.#check(!closing.closing.final, 'what is final is not tried again', () => run.runId);
-    const policy = run.scheduleId === null ? undefined : this.#schedule(run.scheduleId).known?.policy;
+    const policy = this.#policyOf(run);
     if (policy === undefined || run.notBefore === null) {
       this.#violated('retries at the right time', `${run.runId} waits for nothing`);
       return;
@@ -657,6 +670,13 @@ export class Journal {
     const [least, most] = policy.retry.jitter ? [0.9 * delay, 1.1 * delay] : [delay, delay];
     const ok = waits >= least - 1 && waits <= most + 1;
     this.#check(ok, 'retries at the right time', () => `${run.runId} waits ${waits} ms, not ${least} to ${most}`);
+  }
+
+  /** What was read last still tells how its open runs are settled. */
+  #policyOf({ scheduleId }: OpenRun): Policy | undefined {
+    if (scheduleId === null) return undefined;
+    const { known, settledBy } = this.#schedule(scheduleId);
+    return (known ?? settledBy)?.policy;
   }
 
   #retryDelay({ retry }: Policy, failed: number): number {
@@ -703,11 +723,11 @@ export class Journal {
   /** undefined: hard to say. */
   #isTriedAgain({ run, state }: Closing): boolean | undefined {
     if (run.scheduleId === null) return false;
-    const { known } = this.#schedule(run.scheduleId);
-    if (known === undefined) return false;
+    const policy = this.#policyOf(run);
+    if (policy === undefined) return false;
     if (state !== 'failed' && state !== 'timed_out' && state !== 'interrupted') return false;
-    if (state === 'interrupted' && known.policy.onCrash === 'fail') return false;
-    return run.attempt <= (known.policy.retry.maxRetries ?? this.#settings.maxRetries);
+    if (state === 'interrupted' && policy.onCrash === 'fail') return false;
+    return run.attempt <= (policy.retry.maxRetries ?? this.#settings.maxRetries);
   }
 
   closedInside(closing: Closing, result: 'removed' | 'marked' | 'fenced'): void {
@@ -819,7 +839,7 @@ export class Journal {
         child.known.policy.after.includes(run.schedule) &&
         this.#schedule(run.scheduleId).known?.name === run.schedule;
       const recently = this.#clock.monotonicMs() - Math.max(child.changedMs, this.#schedule(run.scheduleId).changedMs) < minute;
-      const isSpoiled = child.known === undefined && !child.isDropped;
+      const isSpoiled = [child, this.#schedule(run.scheduleId)].some((one) => one.known === undefined && !one.isDropped);
       if (recently || isSpoiled || (follows && gives) === given.has(child.scheduleId) || this.#isInCircle(child)) continue;
       this.#violated(
         'each final close gives its followers one token',
@@ -970,12 +990,12 @@ export class Journal {
       return;
     }
     this.#check(!record.executing, 'a run runs once at a time', () => run.runId);
-    const elsewhere = record.begunIn !== undefined && record.begunIn !== this.#life;
+    const elsewhere = record.begunIn !== undefined && record.begunIn !== this.#life && record.died;
     this.#check(!elsewhere, 'what began durably is not begun again', () => `${run.runId} began in life ${record.begunIn}`);
     // A clock that was set in between says nothing of how long it has waited.
     const leftMs = run.notBefore === null ? 0 : run.notBefore - this.#clock.now();
     const waitedMs = nowMs - record.openedMs;
-    const early = leftMs > 0 && waitedMs < (run.notBefore ?? 0) - run.openedAt - 1;
+    const early = leftMs > 0 && nowMs - this.#jumpedMs > 10 * minute && waitedMs < (run.notBefore ?? 0) - run.openedAt - 1;
     this.#check(!early, 'retries at the right time', () => `${run.runId} starts ${leftMs} ms early`);
     const others = [...this.#executing];
     const settled = nowMs > this.#configuredMs;
@@ -1016,6 +1036,8 @@ export class Journal {
   #rate(record: RunRecord, queue: QueueDefinition | undefined, nowMs: number): void {
     const starts = this.#starts.get(record.run.queue) ?? [];
     this.#starts.set(record.run.queue, starts);
+    // What begins durably first was taken before: nobody sees when.
+    if (this.#suspects.has(record)) return;
     starts.push({ atMs: nowMs, record });
     const rate = queue?.rate ?? null;
     if (rate === null) return;
@@ -1077,7 +1099,9 @@ export class Journal {
     for (const [childId, parents] of waiting) {
       const { definition } = this.#schedule(childId);
       if (definition === undefined) continue;
-      const ok = parents.size < new Set(definition.policy.after).size;
+      // Of a parent that cannot be read it waits for the repair.
+      const names = new Set(this.definitions.map(({ name }) => name));
+      const ok = parents.size < new Set(definition.policy.after).size || definition.policy.after.some((name) => !names.has(name));
       this.#check(ok, 'every token is used, superseded or waiting', () => `${definition.name} has one of every parent, and does not open`);
     }
   }

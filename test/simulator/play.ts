@@ -480,7 +480,8 @@ class Player {
   /** What the scheduler holds in memory follows what is open. */
   #isEmpty({ scheduler }: Life): void {
     const counts = scheduler.counts();
-    if (counts.active > 0) this.#violated('memory follows what is open', `${counts.active} workers are busy with nothing`);
+    const busy = [...scheduler.allRunning()].map(({ run }) => run.runId).join();
+    if (counts.active > 0) this.#violated('memory follows what is open', `${counts.active} workers are busy with nothing: ${busy}`);
     for (const [name, { pending, active, scheduled }] of counts.queues) {
       if (pending + active + scheduled > 0)
         this.#violated('memory follows what is open', `queue ${name}: ${pending} pending, ${active} active, ${scheduled} scheduled`);

@@ -115,11 +115,14 @@ export class Life {
     if (chance.chance(profile.throws)) throw new Error('the executor threw');
     const timeoutMs = journal.policyOf(run.scheduleId)?.timeoutMs ?? Number.POSITIVE_INFINITY;
     const hangs = chance.chance(profile.hangs) && !faults.isOver;
-    const kills = chance.chance(profile.kills) && !faults.isOver;
-    const wantedMs = hangs ? Number.POSITIVE_INFINITY : chance.spread(Math.max(profile.leastMs, 1), Math.max(profile.mostMs, 1)) - 1;
+    const kills = chance.chance(profile.kills);
+    const mostMs = faults.isOver ? Math.min(profile.mostMs, 1000) : profile.mostMs;
+    const wantedMs = hangs
+      ? Number.POSITIVE_INFINITY
+      : chance.spread(Math.max(Math.min(profile.leastMs, mostMs), 1), Math.max(mostMs, 1)) - 1;
     const aborted = await this.#wait(Math.min(wantedMs, timeoutMs), signal);
     if (!this.#alive) return never();
-    if (kills) {
+    if (kills && !faults.isOver) {
       journal.note(`${run.runId} takes the process with it`);
       this.die();
       return never();
@@ -130,7 +133,7 @@ export class Life {
       return { outcome: abortedOutcome(aborted, profile), closed: 'no' };
     }
     if (timeoutMs < wantedMs) return { outcome: outcome('timed_out', `timeout after ${timeoutMs} ms`, profile), closed: 'no' };
-    if (chance.chance(profile.fails)) return { outcome: outcome('failed', 'it went wrong', profile), closed: 'no' };
+    if (chance.chance(profile.fails) && !faults.isOver) return { outcome: outcome('failed', 'it went wrong', profile), closed: 'no' };
     const succeeded = outcome('succeeded', null, profile);
     if (profile.exe === 'command') return { outcome: succeeded, closed: 'no' };
     const { counters, marks } = work.closing();

@@ -328,11 +328,11 @@ export class WorldMaker {
   #horizon(definitions: readonly Definition[], fires: number): number {
     const { startAt } = this;
     const longest = this.#random.weighed([
-      [2 * hour, 4],
-      [8 * hour, 4],
-      [day, 3],
-      [3 * day, 0.6],
-      [7 * day, 0.2],
+      [hour, 4],
+      [4 * hour, 4],
+      [12 * hour, 2],
+      [day, 1],
+      [7 * day, 0.1],
     ]);
     const timings = definitions.flatMap(({ timing, enabled }) => (timing === undefined || !enabled ? [] : [compile(timing)]));
     const next = timings.map((timing) => timing.nextMs(startAt));
