@@ -90,7 +90,7 @@ UNION ALL
 SELECT r.schedule_id, ${runIdOf('r.run_id')}, NULL, current_database(), j.username, r.call, 'running', NULL,
   cuckoo_run_started_at(r.run_id::VARCHAR), NULL, r.run_id
 FROM cuckoo_ledger.open_run r JOIN cuckoo_ledger.pg_cron_job j ON j.schedule_id = r.schedule_id
-WHERE cuckoo_run_state(r.run_id::VARCHAR) = 'running';
+WHERE r.stage = 'open' AND cuckoo_run_state(r.run_id::VARCHAR) = 'running';
 
 CREATE OR REPLACE VIEW cron.job_run_details AS
 SELECT jobid, runid, job_pid, database, username, command, status, return_message, start_time, end_time FROM cron.cuckoo_job_run;

@@ -26,11 +26,11 @@ const elapsedMs = (from: string, to: string): string => `(epoch_us(${to}) - epoc
 /** Columns that an open and a closed run have alike, in the order of cron.runs. */
 const runColumns = (run: 'open' | 'closed'): string => {
   const closed = (column: string, type: string): string => (run === 'closed' ? `r.${column}` : `NULL::${type} AS ${column}`);
-  const startedAt = run === 'closed' ? 'r.started_at' : 'cuckoo_run_started_at(r.run_id::VARCHAR)';
+  const startedAt = run === 'closed' ? 'r.started_at' : 'w.started_at';
   return `
-  r.run_id::VARCHAR AS run_id, r.schedule, r.exe, r.call, r.trigger, r.scheduled_at, r.opened_at,
+  r.run_id AS id, r.run_id::VARCHAR AS run_id, r.schedule, r.exe, r.call, r.trigger, r.scheduled_at, r.opened_at,
   ${startedAt} AS started_at, ${closed('finished_at', 'TIMESTAMPTZ')},
-  ${run === 'closed' ? 'r.state' : "coalesce(cuckoo_run_state(r.run_id::VARCHAR), 'pending') AS state"}, ${closed('reason', 'VARCHAR')},
+  ${run === 'closed' ? 'r.state' : "CASE WHEN w.run_id IS NULL THEN 'pending' ELSE 'running' END AS state"}, ${closed('reason', 'VARCHAR')},
   r.attempt, ${run === 'closed' ? 'r.final' : 'false AS final'}, ${closed('fires', 'BIGINT')}, ${closed('first_scheduled_at', 'TIMESTAMPTZ')},
   r.queue, r.priority, r.params, ${closed('result', 'JSON')}, ${closed('rows_changed', 'BIGINT')},
   ${closed('error_code', 'VARCHAR')}, ${closed('error_message', 'VARCHAR')}, ${closed('error_detail', 'JSON')},
@@ -43,15 +43,30 @@ const runColumns = (run: 'open' | 'closed'): string => {
 };
 
 const views = `
+-- What is at work in this process: asked of it once for a query, not for each open run, of which there may be a million.
+CREATE OR REPLACE VIEW cron.cuckoo_running AS
+SELECT "runId"::UUID AS run_id, make_timestamptz(("startedAt" * 1000)::BIGINT) AS started_at
+FROM (
+  SELECT unnest(from_json(health->'$.running', '[{"runId":"VARCHAR","startedAt":"DOUBLE"}]'), recursive := true)
+  FROM (SELECT cuckoo_health()::JSON AS health)
+);
+
+-- With the id as it is stored, by which a run is found at once: as text each row's would have to be written out first. In two halves,
+-- because DuckDB finds the newest rows of one table without reading the others, and of a union it does not.
+CREATE OR REPLACE VIEW cron.cuckoo_closed_run AS
+SELECT ${runColumns('closed')} FROM cuckoo_ledger.closed r;
+
+-- A run that is marked has closed itself already.
+CREATE OR REPLACE VIEW cron.cuckoo_open_run AS
+SELECT ${runColumns('open')}
+FROM cuckoo_ledger.open_run r LEFT JOIN cron.cuckoo_running w ON w.run_id = r.run_id WHERE r.stage = 'open';
+
 CREATE OR REPLACE VIEW cron.runs AS
-SELECT ${runColumns('closed')} FROM cuckoo_ledger.closed r
-UNION ALL
-SELECT ${runColumns('open')} FROM cuckoo_ledger.open_run r;
+SELECT * EXCLUDE (id) FROM cron.cuckoo_closed_run UNION ALL SELECT * EXCLUDE (id) FROM cron.cuckoo_open_run;
 
 CREATE OR REPLACE VIEW cron.dead_letters AS
-SELECT * FROM cron.runs
-WHERE final AND state IN ('failed', 'timed_out', 'interrupted')
-  AND run_id NOT IN (SELECT run_id::VARCHAR FROM cuckoo_ledger.dead_letter_settled);
+SELECT * EXCLUDE (id) FROM cron.cuckoo_closed_run
+WHERE final AND state IN ('failed', 'timed_out', 'interrupted') AND id NOT IN (SELECT run_id FROM cuckoo_ledger.dead_letter_settled);
 
 CREATE OR REPLACE VIEW cron.schedules AS
 SELECT
@@ -59,48 +74,48 @@ SELECT
   CASE
     WHEN NOT cuckoo_live() THEN NULL
     WHEN NOT s.enabled THEN 'disabled'
-    WHEN coalesce(o.running, 0) > 0 THEN 'running'
-    WHEN coalesce(o.retries, 0) > 0 THEN 'retry_pending'
-    WHEN h.last_state IN ('failed', 'timed_out', 'interrupted') THEN 'failed_permanently'
-    WHEN s.sched IS NOT NULL AND t.next_run IS NULL THEN 'finished'
+    WHEN s.running > 0 THEN 'running'
+    WHEN s.retries > 0 THEN 'retry_pending'
+    WHEN s.last_state IN ('failed', 'timed_out', 'interrupted') THEN 'failed_permanently'
+    WHEN s.sched IS NOT NULL AND s.next_run IS NULL THEN 'finished'
     ELSE 'scheduled'
   END AS status,
-  t.next_run,
-  h.last_run, h.last_state,
-  CASE WHEN cuckoo_live() THEN coalesce(o.running, 0) END AS running,
-  CASE WHEN cuckoo_live() THEN coalesce(o.retry_count, 0) END AS retry_count,
+  s.next_run, s.last_run, s.last_state,
+  CASE WHEN cuckoo_live() THEN s.running END AS running,
+  CASE WHEN cuckoo_live() THEN s.retry_count END AS retry_count,
   coalesce(s.max_retries, (SELECT value::BIGINT FROM cron.settings WHERE name = 'max_retries')) AS max_retries,
-  coalesce(h.consecutive_failures, 0) AS consecutive_failures,
+  coalesce(s.consecutive_failures, 0) AS consecutive_failures,
   s.queue, s.priority, s.overlap,
   coalesce(s.catchup, (SELECT value FROM cron.settings WHERE name = 'catchup')) AS catchup,
   s."after", s.calendar, s.description, s.tags, s.owner, s.source, s.version, s.created_at, s.updated_at, s.definition
-FROM cuckoo_ledger.schedule s
-LEFT JOIN (
-  SELECT schedule_id,
-    max(opened_fires) AS opened_fires,
-    arg_max(coalesce(started_at, scheduled_at), finished_at) FILTER (state <> 'skipped') AS last_run,
-    arg_max(state, finished_at) FILTER (state <> 'skipped' AND final) AS last_state,
-    arg_max(consecutive_failures, finished_at) FILTER (final) AS consecutive_failures
-  FROM cuckoo_ledger.closed GROUP BY schedule_id
-) h ON h.schedule_id = s.schedule_id
-LEFT JOIN (
-  SELECT schedule_id,
-    count(*) FILTER (cuckoo_run_state(run_id::VARCHAR) = 'running') AS running,
-    count(*) FILTER (attempt > 1) AS retries,
-    max(attempt) - 1 AS retry_count
-  FROM cuckoo_ledger.open_run GROUP BY schedule_id
-) o ON o.schedule_id = s.schedule_id
-LEFT JOIN (
-  SELECT s.schedule_id,
-    CASE WHEN s.enabled THEN cuckoo_next_run(
-      s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0), s.bound->>'$.timing', c.bound->>'$.days', s.effective_from
-    ) END AS next_run
+FROM (
+  SELECT s.*, h.last_run, h.last_state, h.consecutive_failures,
+    coalesce(o.running, 0) AS running, coalesce(o.retries, 0) AS retries, coalesce(o.retry_count, 0) AS retry_count,
+    CASE WHEN s.enabled AND s.sched IS NOT NULL
+        AND ((s.bound->>'$.maxRuns') IS NULL OR coalesce(greatest(h.opened_fires, o.opened_fires), 0) < (s.bound->>'$.maxRuns')::BIGINT)
+      THEN cuckoo_next_run(
+        s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0), s.bound->>'$.timing', c.bound->>'$.days', s.effective_from
+      ) END AS next_run
   FROM cuckoo_ledger.schedule s
   LEFT JOIN cuckoo_ledger.calendar c ON c.name_key = lower(s.calendar)
-  LEFT JOIN (SELECT schedule_id, max(opened_fires) AS opened_fires FROM cuckoo_ledger.closed GROUP BY schedule_id) n ON n.schedule_id = s.schedule_id
-  WHERE s.sched IS NOT NULL
-    AND ((s.bound->>'$.maxRuns') IS NULL OR coalesce(n.opened_fires, 0) < (s.bound->>'$.maxRuns')::BIGINT)
-) t ON t.schedule_id = s.schedule_id;
+  -- The newest by the order of commits: a clock may have been ahead for a while.
+  LEFT JOIN (
+    SELECT schedule_id,
+      max(opened_fires) AS opened_fires,
+      arg_max(coalesce(started_at, scheduled_at), rowid) FILTER (state <> 'skipped') AS last_run,
+      arg_max(state, rowid) FILTER (state <> 'skipped' AND final) AS last_state,
+      coalesce(
+        arg_max(consecutive_failures, rowid) FILTER (final AND state NOT IN ('skipped', 'cancelled')), arg_max(consecutive_failures, rowid)
+      ) AS consecutive_failures
+    FROM cuckoo_ledger.closed GROUP BY schedule_id
+  ) h ON h.schedule_id = s.schedule_id
+  LEFT JOIN (
+    SELECT r.schedule_id, max(r.fire) AS opened_fires,
+      count(w.run_id) AS running, count(*) FILTER (r.attempt > 1) AS retries, max(r.attempt) - 1 AS retry_count
+    FROM cuckoo_ledger.open_run r LEFT JOIN cron.cuckoo_running w ON w.run_id = r.run_id
+    WHERE r.stage = 'open' GROUP BY r.schedule_id
+  ) o ON o.schedule_id = s.schedule_id
+) s;
 
 CREATE OR REPLACE VIEW cron.step_runs AS
 SELECT run_id::VARCHAR AS run_id, step, item, kind, state, reason, attempt, started_at, finished_at,
@@ -123,27 +138,28 @@ SELECT name, definition FROM cuckoo_ledger.calendar;
 
 CREATE OR REPLACE VIEW cron.queues AS
 SELECT q.name, q.definition, q.weight, q.concurrency, q.paused,
-  coalesce(o.pending, 0) AS pending, coalesce(o.active, 0) AS active,
-  coalesce(c.completed, 0) AS completed, coalesce(c.failed, 0) AS failed, coalesce(o.scheduled, 0) AS scheduled
+  coalesce(o.pending, 0)::BIGINT AS pending, coalesce(o.active, 0)::BIGINT AS active,
+  coalesce(c.completed, 0)::BIGINT AS completed, coalesce(c.failed, 0)::BIGINT AS failed, coalesce(o.scheduled, 0)::BIGINT AS scheduled
 FROM cuckoo_ledger.queue q
 LEFT JOIN (
-  SELECT lower(queue) AS name_key,
-    count(*) FILTER (not_before IS NULL AND cuckoo_run_state(run_id::VARCHAR) IS DISTINCT FROM 'running') AS pending,
-    count(*) FILTER (cuckoo_run_state(run_id::VARCHAR) = 'running') AS active,
-    count(*) FILTER (not_before IS NOT NULL AND cuckoo_run_state(run_id::VARCHAR) IS DISTINCT FROM 'running') AS scheduled
-  FROM cuckoo_ledger.open_run GROUP BY ALL
+  SELECT lower(queue) AS name_key, sum(pending) AS pending, sum(active) AS active, sum(scheduled) AS scheduled FROM (
+    SELECT r.queue, count(*) FILTER (w.run_id IS NULL AND NOT coalesce(r.not_before > n.now, false)) AS pending,
+      count(w.run_id) AS active, count(*) FILTER (w.run_id IS NULL AND r.not_before > n.now) AS scheduled
+    FROM cuckoo_ledger.open_run r LEFT JOIN cron.cuckoo_running w ON w.run_id = r.run_id CROSS JOIN (SELECT cuckoo_now() AS now) n
+    WHERE r.stage = 'open' GROUP BY r.queue
+  ) GROUP BY 1
 ) o ON o.name_key = q.name_key
 LEFT JOIN (
-  SELECT lower(queue) AS name_key,
-    count(*) FILTER (state = 'succeeded') AS completed,
-    count(*) FILTER (final AND state IN ('failed', 'timed_out', 'interrupted')) AS failed
-  FROM cuckoo_ledger.closed GROUP BY ALL
+  SELECT lower(queue) AS name_key, sum(completed) AS completed, sum(failed) AS failed FROM (
+    SELECT queue, count(*) FILTER (state = 'succeeded') AS completed,
+      count(*) FILTER (final AND state IN ('failed', 'timed_out', 'interrupted')) AS failed
+    FROM cuckoo_ledger.closed GROUP BY queue
+  ) GROUP BY 1
 ) c ON c.name_key = q.name_key;
 
 CREATE OR REPLACE VIEW cron.workers AS
 SELECT total, active, greatest(total - active, 0) AS idle FROM (
-  SELECT (SELECT value::BIGINT FROM cron.settings WHERE name = 'workers') AS total,
-    (SELECT count(*) FROM cuckoo_ledger.open_run WHERE cuckoo_run_state(run_id::VARCHAR) = 'running') AS active
+  SELECT (SELECT value::BIGINT FROM cron.settings WHERE name = 'workers') AS total, (SELECT count(*) FROM cron.cuckoo_running) AS active
 );
 
 CREATE OR REPLACE VIEW cron.sources AS
