@@ -23,7 +23,7 @@ export interface LedgerBed {
 }
 
 export const start = Date.parse('2026-11-20T12:00:00Z');
-export const signal = new AbortController().signal;
+export const signal: AbortSignal = new AbortController().signal;
 
 let made = 0;
 /** An id as the scheduler makes them: it sorts by time. */
