@@ -4,6 +4,7 @@
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { CallStatement, ListStatement, PassThroughStatement, Statement } from '../../parser/ast.ts';
 import type { Result } from '../result.ts';
+import { backfillSchedule } from './backfill.ts';
 import { alterCalendar, defineCalendar, describeCalendar, dropCalendars, showCreateCalendar } from './calendar.ts';
 import { cancelRun, cancelRuns } from './cancel.ts';
 import { answer, type StatementContext, text } from './context.ts';
@@ -24,6 +25,7 @@ import {
   showCreateSchedule,
 } from './schedule.ts';
 import { backup, resetSetting, setSetting } from './settings.ts';
+import { simulateSchedules } from './simulate.ts';
 
 export type OwnStatement = Exclude<Statement, PassThroughStatement | ListStatement | CallStatement>;
 
@@ -70,6 +72,10 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
       return runSchedules(statement, context, signal);
     case 'describeRun':
       return describeRun(statement, context);
+    case 'backfill':
+      return backfillSchedule(statement, context, signal);
+    case 'simulate':
+      return simulateSchedules(statement, context, signal);
     case 'cancelRun':
       return cancelRun(statement, context, signal);
     case 'cancelRuns':
@@ -91,8 +97,6 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
     case 'reset':
       return resetSetting(statement, context);
     case 'runPipeline':
-    case 'backfill':
-    case 'simulate':
     case 'tailRun':
     case 'explainRun':
       throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {

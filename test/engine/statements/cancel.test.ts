@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest';
-import { findStored } from '../../support/byHand.ts';
 import { test } from '../../support/database.ts';
+import { findStored } from '../../support/underneath.ts';
 
 const endless = 'SELECT sum(a.i * b.i) FROM range(1000000) a(i), range(1000000) b(i)';
 
@@ -64,8 +64,9 @@ describe('CANCEL RUN', () => {
     const text = `CANCEL RUN '${String(waiting?.['run_id'])}'`;
     await db.run('BEGIN');
     expect(await db.mistake(text)).toMatchObject({ code: 'in_transaction' });
+    const followed = new Promise((resolve) => db.engine.scheduler.events.on('run:opened', (run) => resolve(run)));
     await db.run('ROLLBACK', text);
-    expect(await db.rows("SELECT parent_run_id FROM cron.runs WHERE schedule = 'child'")).toEqual([{ parent_run_id: waiting?.['run_id'] }]);
+    expect(await followed).toMatchObject({ schedule: 'child', parentRunId: waiting?.['run_id'] });
   });
 });
 

@@ -338,15 +338,12 @@ export class DuckLedger implements Ledger {
       calendars.set(String(name), calendarDays(String(bound)));
     }
     const definitions = await this.#definitions(before, { versionRow, stamps }, calendars, connection);
-    const [paused] = await rows(this.#sql.pausedAt);
-    const pausedAt = paused === undefined ? null : new Date(String(paused[0])).getTime();
     return {
       revision: this.#tell({ versionRow, stamps }, before),
       definitions,
       settings: await schedulerSettings(connection, sql),
       queues: (await rows(this.#sql.queues)).map(queueOf),
-      // A time that cannot be read is a pause all the same.
-      pausedAt: Number.isNaN(pausedAt) ? 0 : pausedAt,
+      pausedAt: pausedAtOf((await rows(this.#sql.pausedAt))[0]),
     };
   }
 
@@ -614,6 +611,29 @@ function witnessOfWrite(write: Write): Witness | undefined {
     default:
       return write satisfies never;
   }
+}
+
+/** What a scheduler would have to know, as this connection sees it: with what it has not committed. */
+export async function readPresent(
+  connection: Connection,
+  sql: Sql,
+): Promise<Pick<Changes, 'definitions' | 'settings' | 'queues' | 'pausedAt'>> {
+  const texts = ledgerSql(sql.ledger);
+  const rows = async (text: string): Promise<Value[][]> => (await connection.table(text)).rows;
+  const calendars = new Map((await rows(texts.calendars)).map(([name, , bound]) => [String(name), calendarDays(String(bound))]));
+  return {
+    definitions: await readDefinitions(connection, sql.ledger, calendars),
+    settings: await schedulerSettings(connection, sql),
+    queues: (await rows(texts.queues)).map(queueOf),
+    pausedAt: pausedAtOf((await rows(texts.pausedAt))[0]),
+  };
+}
+
+/** A time that cannot be read is a pause all the same. */
+function pausedAtOf(row: readonly Value[] | undefined): Instant | null {
+  if (row === undefined) return null;
+  const pausedAt = new Date(String(row[0])).getTime();
+  return Number.isNaN(pausedAt) ? 0 : pausedAt;
 }
 
 function calendarDays(bound: string): CalendarDays | undefined {

@@ -71,6 +71,33 @@ export function runSql(ledger: string) {
     openAttempts: (run: OpenRun) =>
       `SELECT ${openRunFields} FROM ${ledger}.open_run r WHERE ${sameFire(run)} AND r.stage = 'open' ORDER BY r.attempt ASC NULLS LAST`,
 
+    // What a schedule has come to
+
+    /** Instants for which there is nothing to make up: they succeeded, or are still open. */
+    doneInstants: (scheduleId: number, from: Instant, to: Instant) => {
+      const those = `schedule_id = ${scheduleId} AND scheduled_at >= ${instantText(from)} AND scheduled_at < ${instantText(to)}`;
+      return `
+        SELECT DISTINCT ${ms('scheduled_at')} FROM (
+          SELECT scheduled_at FROM ${ledger}.closed WHERE ${those} AND state = 'succeeded'
+          UNION ALL
+          SELECT scheduled_at FROM ${ledger}.open_run WHERE ${those}
+        )`;
+    },
+    /** How long the runs of each schedule take: the median of its last successes. */
+    usualTimes: `
+      SELECT schedule_id::DOUBLE, list_median(durations)::DOUBLE FROM (
+        SELECT schedule_id, max_by(epoch_ms(finished_at) - epoch_ms(started_at), finished_at, 20) AS durations
+        FROM ${ledger}.closed WHERE state = 'succeeded' AND started_at IS NOT NULL AND schedule_id IS NOT NULL GROUP BY schedule_id
+      )`,
+    /** Of schedules that run so many times and not more. */
+    openedFires: `
+      SELECT schedule_id::DOUBLE, max(fires)::DOUBLE FROM (
+        SELECT schedule_id, opened_fires AS fires FROM ${ledger}.closed
+        UNION ALL
+        SELECT schedule_id, fire FROM ${ledger}.open_run
+      ) WHERE schedule_id IN (SELECT schedule_id FROM ${ledger}.schedule WHERE json_exists(bound, '$.maxRuns')) GROUP BY schedule_id`,
+    conditional: `SELECT name FROM ${ledger}.schedule WHERE enabled AND json_exists(bound, '$.when') ORDER BY name_key ASC NULLS LAST`,
+
     // Dead letters
 
     settledLetters: (runIds: readonly string[]) =>
