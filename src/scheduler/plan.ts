@@ -9,6 +9,7 @@
 // Nothing is remembered between two slices but the tick and the slots, and the slots can be made again from the tick.
 
 import { Diagnostic } from '../core/diagnostic.ts';
+import { formatDuration } from '../core/duration.ts';
 import type { Instant } from '../core/instant.ts';
 import type { CompiledTiming, Fire } from './cadence/cadence.ts';
 import { type Missed, type MissedTime, missedIn, missedTheSame, previousBefore } from './missed.ts';
@@ -253,9 +254,10 @@ class Slice {
     const next = nextAfter(timing, Math.max(gap.to, effectiveFrom));
     if (course.firesLeft > 0) {
       const { caughtUp, missed, refused } = this.#missed(scheduleId, newest, course.planned, gap);
+      const told = missed === undefined ? undefined : { ...missed, reason: `${missed.reason}; ${takenOf(course.planned)}` };
       // Past `max_runs` an instant is no fire, and leaves no row.
       const opened = caughtUp.toReversed().slice(0, course.firesLeft);
-      const stretches = [refused, missed].filter((stretch) => stretch !== undefined);
+      const stretches = [refused, told].filter((stretch) => stretch !== undefined);
       const rows = this.#decisions.length + stretches.length + opened.length;
       if (this.#decisions.length > 0 && rows > this.#mostRows) return false;
       for (const decision of stretches) this.#decisions.push({ scheduleId, decision });
@@ -320,7 +322,9 @@ export function overlapRefusal(policy: Pick<Policy, 'overlap' | 'overlapLimit'>,
       return inFlight.live + inFlight.catchup > 0 ? 'overlap: the run before it has not finished' : undefined;
     case 'queue':
       // One runs, `overlapLimit` wait.
-      return inFlight.live > policy.overlapLimit ? `overlap: ${policy.overlapLimit} runs wait already` : undefined;
+      return inFlight.live > policy.overlapLimit
+        ? `overlap: ${policy.overlapLimit} ${policy.overlapLimit === 1 ? 'run waits' : 'runs wait'} already`
+        : undefined;
     case 'allow':
     case 'replace':
       return undefined;
@@ -340,6 +344,11 @@ function limitOf(catchup: Catchup, catchupLimit: number): number {
     default:
       return catchup satisfies never;
   }
+}
+
+/** Why these and not others, for whoever reads the row. */
+function takenOf({ catchup, policy: { catchupLimit, catchupWithinMs } }: Pick<Planned, 'catchup' | 'policy'>): string {
+  return catchup === 'all' ? `catchup: all, the newest ${catchupLimit} within ${formatDuration(catchupWithinMs)}` : `catchup: ${catchup}`;
 }
 
 /** A timing that does not move on would hold up all others. */

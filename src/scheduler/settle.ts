@@ -41,12 +41,13 @@ export function settle(input: SettleInput): Settled {
   const again = isTriedAgain(input) ? nextAttemptAt(input) : undefined;
   const final = again === undefined;
   const counters = countersWith(run, input.counters, outcome.state, final);
+  const disable = final && isFailure(outcome.state) ? disableReason(run, definition, counters) : undefined;
   return {
     final,
     retryAt: again,
-    reason: final ? outcome.reason : withRetry(outcome.reason, again - finishedAt),
+    reason: final ? withDisable(outcome.reason, disable) : withRetry(outcome.reason, again - finishedAt),
     counters,
-    disable: final && isFailure(outcome.state) ? disableReason(run, definition, counters) : undefined,
+    disable,
     actions: final && run.scheduleId !== null ? actionsOf(outcome.state, definition, input.settings) : [],
     givesToken: final && givesToken(run),
   };
@@ -79,6 +80,13 @@ function nextAttemptAt({ run, definition, settings, finishedAt, random }: Settle
 function withRetry(reason: string | null, delayMs: number): string {
   const retry = `retry in ${formatDuration(Math.max(1000, Math.round(delayMs / 1000) * 1000))}`;
   return reason === null ? retry : `${reason}; ${retry}`;
+}
+
+/** The last row for a while should say why none follows. */
+function withDisable(reason: string | null, disable: string | undefined): string | null {
+  if (disable === undefined) return reason;
+  const end = `the schedule is disabled after ${disable}`;
+  return reason === null ? end : `${reason}; ${end}`;
 }
 
 /**

@@ -255,7 +255,7 @@ describe('tick', () => {
         scheduled_at: '2026-11-20T17:00:00Z',
         fires: 5,
         first_scheduled_at: '2026-11-20T13:00:00Z',
-        reason: 'missed: no scheduler ran',
+        reason: 'missed: no scheduler ran; catchup: latest',
       },
       { state: 'succeeded', trigger: 'catchup', scheduled_at: '2026-11-20T18:00:00Z', fires: null, first_scheduled_at: null, reason: null },
     ]);

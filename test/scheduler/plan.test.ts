@@ -110,8 +110,11 @@ function show(decision: Decision): string {
   if (decision.kind === 'open') {
     return `open ${clockOf(decision.scheduledAt)} ${decision.trigger}${decision.replaces === true ? ' replaces' : ''}`;
   }
-  return `skip ${decision.fires ?? 'many'} ${clockOf(decision.firstScheduledAt)}-${clockOf(decision.scheduledAt)} ${decision.reason}`;
+  return `skip ${decision.fires ?? 'many'} ${clockOf(decision.firstScheduledAt)}-${clockOf(decision.scheduledAt)} ${shortReason(decision.reason)}`;
 }
+
+/** Without what `catchup` took, which has a test of its own. */
+const shortReason = (reason: string): string => reason.replace(/; catchup: .*/, '');
 
 function decide(schedule: Planned, from: string, to: string, moment: Partial<Moment> = {}): string[] {
   const world = new World(at(from), [schedule]);
@@ -211,6 +214,18 @@ describe('what was missed', () => {
 
   test('latest opens the newest, and the rest is one row', () => {
     expect(down(planned('0 * * * *'))).toEqual(['skip 2 10:00:00-11:00:00 missed: no scheduler ran', 'open 12:00:00 catchup']);
+  });
+
+  test('the row of what was missed says what catchup took of it', () => {
+    const reasons = (schedule: Planned): (string | undefined)[] => {
+      const world = new World(at('09:30:00'), [schedule]);
+      world.run(at('12:30:00'), { bootAt: at('12:30:00') });
+      return world.decided.map(({ decision }) => (decision.kind === 'skip' ? decision.reason : undefined)).slice(0, 1);
+    };
+    expect(reasons(planned('0 * * * *', { catchup: 'none' }))).toEqual(['missed: no scheduler ran; catchup: none']);
+    expect(reasons(planned('0 * * * *', { catchup: 'latest' }))).toEqual(['missed: no scheduler ran; catchup: latest']);
+    const all = planned('0 * * * *', { catchup: 'all', catchupLimit: 2, catchupWithinMs: 90 * minuteMs });
+    expect(reasons(all)).toEqual(['missed: no scheduler ran; catchup: all, the newest 2 within 1h30m']);
   });
 
   test('none opens nothing, and everything is one row', () => {
@@ -575,7 +590,7 @@ describe('overlap', () => {
     expect(decide(planned('*/10 * * * * *', { overlap: 'queue', overlapLimit: 1 }), '12:00:00', '12:00:59')).toEqual([
       'open 12:00:10 cron',
       'open 12:00:20 cron',
-      'skip 3 12:00:30-12:00:50 overlap: 1 runs wait already',
+      'skip 3 12:00:30-12:00:50 overlap: 1 run waits already',
     ]);
     expect(decide(planned('*/20 * * * * *', { overlap: 'replace' }), '12:00:00', '12:00:59')).toEqual([
       'open 12:00:20 cron',
@@ -865,10 +880,8 @@ function byTheBook(schedule: Planned, moment: { bootAt: number; now: number; lat
     }
   }
   row(free, 'calendar: not a business day');
-  row(
-    busy,
-    policy.overlap === 'skip' ? 'overlap: the run before it has not finished' : `overlap: ${policy.overlapLimit} runs wait already`,
-  );
+  const waiting = policy.overlapLimit === 1 ? '1 run waits' : `${policy.overlapLimit} runs wait`;
+  row(busy, policy.overlap === 'skip' ? 'overlap: the run before it has not finished' : `overlap: ${waiting} already`);
   return shown.sort();
 }
 

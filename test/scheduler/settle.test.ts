@@ -176,6 +176,7 @@ describe('a schedule disables itself', () => {
     expect(ended('timed_out', { ...failures(4), ...onLast }).disable).toBe('5 failures in a row');
     const once = defined({ disableAfterFailures: 1 });
     expect(ended('failed', { definition: once, ...onLast }).disable).toBe('1 failure');
+    expect(ended('failed', { definition: once, ...onLast }).reason).toMatch(/; the schedule is disabled after 1 failure$/);
   });
 
   test('not sooner, not by an attempt that is tried again, not twice, and not by what is no failure', () => {
