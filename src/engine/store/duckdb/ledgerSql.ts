@@ -3,6 +3,7 @@
 
 import type { Instant } from '../../../core/instant.ts';
 import type { ScheduledInstant, Tick, WaitingRequest } from '../../../scheduler/ports.ts';
+import { risesAfterMs } from '../../../scheduler/queue.ts';
 import { priorities } from '../../../scheduler/schedule.ts';
 import { alertFields, among, closedRunFields, endFields, instantText, openRunFields, text, tokenFields } from './ledgerRows.ts';
 
@@ -190,8 +191,6 @@ export function ledgerSql(ledger: string) {
   };
 }
 
-/** As in scheduler/queue.ts. */
-const risesAfterMs = 5 * 60_000;
 /** Above every instant. */
 const classSize = 2 ** 48;
 
