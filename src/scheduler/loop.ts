@@ -34,7 +34,7 @@ import {
 } from './ports.ts';
 import { Backlog, rereadMs } from './queue.ts';
 import { type Armed, firesLeft, Roster } from './roster.ts';
-import { type Closing, type Counters, type FinishedRun, noCounters, type OpenRun, type Outcome, type Trigger } from './run.ts';
+import { type Closing, type Counters, type FinishedRun, isFailure, noCounters, type OpenRun, type Outcome, type Trigger } from './run.ts';
 import type { Action, Definition } from './schedule.ts';
 import { settle, settleSkip } from './settle.ts';
 import { Step } from './step.ts';
@@ -91,6 +91,8 @@ export class Scheduler {
   /** Asked for by hand, here: they run also where the loop does not. */
   readonly #byHand = new Set<string>();
   readonly #following = new Set<number>();
+  /** By schedule: failures on their way to be closed. */
+  readonly #failing = new Map<number, Promise<void>>();
   /** Closed by others than their own work, which memory learns of later: what opened them waits for its answer, or a worker has them. */
   readonly #closedBeside = new Set<string>();
   /** Fenced, and open all the same. */
@@ -111,6 +113,8 @@ export class Scheduler {
   #pausedAt: Instant | null = null;
   /** Of the loop that runs; a host's own ticks have none. */
   #bootAt: Instant | undefined;
+  #bootId: string;
+  #starts = 0;
   #timer: Timer | undefined;
   /** Ends the wait of a stop. */
   #hurry: (() => void) | undefined;
@@ -134,6 +138,7 @@ export class Scheduler {
 
   constructor(ports: Ports) {
     this.#ports = ports;
+    this.#bootId = ports.bootId;
     this.#calls = new Calls(ports.clock, this.events);
     this.#writer = new Writer(ports.ledger, this.#calls);
     this.#watch = new AlertWatch(ports.usualTimes, ports.clock);
@@ -260,7 +265,7 @@ export class Scheduler {
     // A tick or a change on its way is let through.
     await this.#turnstile.run(async () => {});
     if (wasOn) {
-      const stopped: Write = { kind: 'boot', bootId: this.#ports.bootId, event: 'stop', at: this.#ports.clock.now() };
+      const stopped: Write = { kind: 'boot', bootId: this.#bootId, event: 'stop', at: this.#ports.clock.now() };
       await this.#calls
         .once('stop', (signal) => this.#ports.ledger.write([[stopped]], signal))
         .catch(() => {
@@ -373,9 +378,13 @@ export class Scheduler {
   }
 
   async #begin(state: LedgerState): Promise<void> {
-    const { clock, bootId } = this.#ports;
+    const { clock } = this.#ports;
     const now = clock.now();
     this.#bootAt = now;
+    // A scheduler may stop and start again: what its first start had begun was let go of, what the next begins is not.
+    this.#starts += 1;
+    const bootId = this.#starts === 1 ? this.#ports.bootId : `${this.#ports.bootId}.${this.#starts}`;
+    this.#bootId = bootId;
     this.#behindSinceMs = undefined;
     this.#storage = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
     const unclean = state.lastBoot?.event === 'start';
@@ -383,6 +392,9 @@ export class Scheduler {
     await this.#writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
     for (const mark of state.marks) await this.#settleMark(mark);
     for (const run of state.begun) await this.#closeInterrupted(run);
+    for (const armed of this.#roster.all()) {
+      if (armed.definition.policy.overlap === 'replace' && armed.live + armed.catchup > 1) await this.#closeReplaced(armed);
+    }
     // Before anything may start: what was open at a crash must be known as such.
     this.#hasUnknownSleepers = state.openRuns > 0;
     if (state.openRuns > 0) await this.#refill();
@@ -423,7 +435,11 @@ export class Scheduler {
       if (this.#mode === 'running' && !this.#storage.low && (await this.#heedClock(now))) {
         if (this.#roster.earliestDue <= now) {
           this.#lagMs = Math.max(now - this.#roster.earliestDue, 0);
-          await this.#turnstile.run(() => this.#tickAll(this.#ports.clock.now()));
+          await this.#turnstile.run(async () => {
+            // A change may have come in between, a pause too.
+            if (this.#stale) await this.#reread();
+            if (this.#mode === 'running') await this.#tickAll(this.#ports.clock.now());
+          });
         } else this.#lagMs = 0;
       }
       await this.#heedAlerts();
@@ -795,6 +811,23 @@ export class Scheduler {
     });
   }
 
+  /** At a start: what was asked to end, and died with its process before it did. */
+  async #closeReplaced({ definition, counters }: Armed): Promise<void> {
+    const { scheduleId } = definition;
+    const open = await this.#calls.untilAnswered('open runs', (signal) => this.#ports.ledger.openRunsOf(scheduleId, signal));
+    const inFlight = open.filter((run) => !isAside(run.trigger));
+    const newest = Math.max(...inFlight.map((run) => (run.trigger === 'catchup' ? 0 : (run.fire ?? 0))));
+    for (const run of inFlight) {
+      if (run.fire === null || run.fire >= newest) continue;
+      const closing = refusedClosing(run, 'cancelled', 'replaced', this.#ports.clock.now(), counters);
+      const step = new Step();
+      step.close(closing);
+      this.#giveTokens(step, closing);
+      step.afterwards(() => this.#endedBeside(closing));
+      if (await this.#writer.write(step.writes)) step.confirm();
+    }
+  }
+
   // ---- After others, at a start ----
 
   #openReboots(now: Instant): Promise<void> {
@@ -1070,7 +1103,7 @@ export class Scheduler {
   async #live(run: OpenRun, startedAt: Instant, waitedFor: string | null, durably: boolean, signal: AbortSignal): Promise<void> {
     try {
       const begin = async (): Promise<void> => {
-        const isOpen = await this.#writer.write([{ kind: 'begin', runId: run.runId, bootId: this.#ports.bootId, at: startedAt }]);
+        const isOpen = await this.#writer.write([{ kind: 'begin', runId: run.runId, bootId: this.#bootId, at: startedAt }]);
         // Nothing of it may happen outside any more.
         if (!isOpen) throw new Diagnostic('fenced', `run ${run.runId} was closed before it began`);
       };
@@ -1180,7 +1213,26 @@ export class Scheduler {
   }
 
   /** One unit: the closing row, and all that follows from it. */
-  async #closeBy(
+  #closeBy(
+    run: OpenRun,
+    startedAt: Instant | null,
+    waitedFor: string | null,
+    outcome: Outcome,
+    finishedAt: Instant,
+    crashed: boolean,
+  ): Promise<void> {
+    const close = (): Promise<void> => this.#closeNow(run, startedAt, waitedFor, outcome, finishedAt, crashed);
+    const { scheduleId } = run;
+    if (scheduleId === null || !isFailure(outcome.state)) return close();
+    // Failures of one schedule that end together are counted one after another, each knowing of the one before it.
+    const closing = (this.#failing.get(scheduleId) ?? Promise.resolve()).then(close, close).finally(() => {
+      if (this.#failing.get(scheduleId) === closing) this.#failing.delete(scheduleId);
+    });
+    this.#failing.set(scheduleId, closing);
+    return closing;
+  }
+
+  async #closeNow(
     run: OpenRun,
     startedAt: Instant | null,
     waitedFor: string | null,
@@ -1210,7 +1262,7 @@ export class Scheduler {
     } catch (error) {
       if (isBare(outcome)) throw error;
       // What it answered cannot be kept: better a run without its result than one that never ends.
-      return this.#closeBy(run, startedAt, waitedFor, withoutDetails(outcome, error), finishedAt, crashed);
+      return this.#closeNow(run, startedAt, waitedFor, withoutDetails(outcome, error), finishedAt, crashed);
     }
     if (!written) return this.#findClosed(run);
     this.#done(closing);
