@@ -175,4 +175,71 @@ describe('what the simulator has found', () => {
     await stage.clock.advance(660_000);
     expect(stage.started.filter((run) => run.startsWith('other')).length).toBeGreaterThan(0);
   });
+
+  test('failures that end together are counted one by one', async () => {
+    const stage = new Stage(at('12:00:00'));
+    const parallel = stage.define('parallel', 'every 10s', { disableAfterFailures: 4 });
+    // Four that run side by side fail in the same moment.
+    stage.work = async ({ run }) => {
+      await stage.clock.sleep(at('12:00:45') - run.scheduledAt);
+      return failed;
+    };
+    await stage.scheduler().start();
+    stage.before = async (call) => {
+      if (call === 'write') await stage.clock.sleep(100);
+    };
+    await stage.clock.advance(49_000);
+    expect(stage.history.filter((run) => run.endsWith('failed'))).toHaveLength(4);
+    expect(stage.ledger.definition(parallel.scheduleId)?.enabled).toBe(false);
+  });
+
+  test('what was replaced when the process died does not run again beside its successor', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('fresh', 'every 10s', { overlap: 'replace' });
+    // It does not heed that it is asked to end.
+    stage.work = () => new Promise(() => {});
+    await stage.scheduler().start();
+    await stage.clock.advance(21_000);
+    stage.work = () => Promise.resolve(succeeded);
+    const restarted = stage.scheduler().start();
+    await stage.clock.advance(5000);
+    await restarted;
+    expect(stage.history).toEqual(['fresh 12:00:10 cancelled', 'fresh 12:00:20 succeeded']);
+  });
+
+  test('a scheduler that stopped and started again in one process is charged with what kills it', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('killer', "at '2027-06-15 12:00:10'", { onCrash: 'fail' });
+    const scheduler = stage.scheduler();
+    await scheduler.start();
+    await scheduler.stop({ graceMs: 0 });
+    await scheduler.start();
+    stage.work = async ({ begin }) => {
+      await begin();
+      return new Promise(() => {});
+    };
+    await stage.clock.advance(11_000);
+    const restarted = stage.scheduler().start();
+    await stage.clock.advance(1000);
+    await restarted;
+    expect(stage.started).toEqual(['killer 12:00:10']);
+    expect(stage.history).toEqual(['killer 12:00:10 interrupted']);
+  });
+
+  test('nothing is opened by a tick that waited while the scheduler was paused', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('often', 'every 10s');
+    const scheduler = stage.scheduler();
+    await scheduler.start();
+    await stage.clock.advance(9990);
+    // The statement is on its way when the instant comes.
+    const paused = scheduler.change(async () => {
+      await stage.clock.sleep(100);
+      stage.ledger.pause(at('12:00:09'));
+    });
+    await stage.clock.advance(60_000);
+    await paused;
+    expect(stage.started).toEqual([]);
+    expect(stage.ledger.openRuns).toEqual([]);
+  });
 });

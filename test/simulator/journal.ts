@@ -31,7 +31,7 @@ interface RunRecord {
   readonly openedMs: number;
   executing: boolean;
   /** Its process died while it ran. */
-  died: boolean;
+  diedIn: number | undefined;
   /** The next attempt. */
   next: string | undefined;
   /** A newer run has taken its place (overlap: replace). */
@@ -105,6 +105,7 @@ export class Journal {
   #life = 0;
   #boundaryAt: number | undefined;
   #isPaused = false;
+  #pausedAt = Number.POSITIVE_INFINITY;
   /** Statements that have become true, and how many of them this life has read. */
   #statements = 0;
   #read = 0;
@@ -208,6 +209,7 @@ export class Journal {
     this.note(`statement: ${shownStatement(statement)}`);
     if (statement.kind === 'pause') {
       this.#isPaused = statement.at !== null;
+      this.#pausedAt = statement.at ?? Number.POSITIVE_INFINITY;
       // Paused time is neither missed nor a row.
       if (statement.at === null && boundaryAt !== undefined)
         for (const schedule of this.#schedules.values()) schedule.since = Math.max(schedule.since, boundaryAt);
@@ -234,14 +236,9 @@ export class Journal {
   }
 
   lifeBegins(number: number): void {
-    this.#life = number;
+    this.#life = Math.floor(number);
     this.counts.lives += 1;
     this.#read = -1;
-    for (const schedule of this.#schedules.values()) {
-      schedule.known = undefined;
-      schedule.settledBy = undefined;
-      schedule.timing = undefined;
-    }
     this.note(`life ${number} begins`);
   }
 
@@ -250,7 +247,7 @@ export class Journal {
     this.note('the process is dead');
     for (const record of this.#open) {
       // Until its end is durable it is at work, for whoever looks at the ledger.
-      if (record.begunIn === this.#life || record.lives.at(-1) === this.#life) record.died = true;
+      if (record.begunIn === this.#life || record.lives.at(-1) === this.#life) record.diedIn = this.#life;
     }
     for (const record of this.#executing) {
       record.executing = false;
@@ -259,6 +256,16 @@ export class Journal {
       if (record.begunIn === undefined) this.#forgetStart(record);
     }
     this.#executing.clear();
+  }
+
+  /** The scheduler has stopped; its process stays. */
+  stopped(): void {
+    for (const { run } of this.#executing) this.#violated('a stop leaves nothing running', run.runId);
+  }
+
+  startsAgain(): void {
+    this.note('it starts again');
+    this.#life += 0.001;
   }
 
   /** It has stopped, in order. */
@@ -305,6 +312,9 @@ export class Journal {
     for (const schedule of this.#schedules.values()) {
       schedule.live = 0;
       schedule.catchup = 0;
+      schedule.known = undefined;
+      schedule.settledBy = undefined;
+      schedule.timing = undefined;
     }
     for (const record of this.#runs.values()) record.counted = false;
     for (const record of this.#open) if (record.stage === 'open') this.#count(record, 1);
@@ -422,6 +432,8 @@ export class Journal {
       `tick ${tick.seq} through ${shownInstant(tick.watermark)}${tick.partly === null ? '' : ` partly ${shownInstant(tick.partly.due)} #${tick.partly.throughId}`}${tick.gap === null ? '' : ` gap ${shownInstant(tick.gap.from)}..${shownInstant(tick.gap.to)}`}${tick.replayUntil === null ? '' : ` replay until ${shownInstant(tick.replayUntil)}`}`,
     );
     this.#check(tick.seq === before.seq + 1, 'ticks follow one another', () => `tick ${tick.seq} after ${before.seq}`);
+    const isLate = this.#isPaused && writes.length > 0 && now > this.#pausedAt && this.#jumpedMs < this.#clock.monotonicMs() - minute;
+    this.#check(!isLate, 'nothing is opened while the scheduler is paused', () => `tick ${tick.seq} at ${shownInstant(now)}`);
     this.#check(this.#read === this.#statements, 'definitions change at a tick’s boundary', () => {
       const behind = this.#statements - this.#read;
       return `tick ${tick.seq} knows nothing of ${behind} statements`;
@@ -559,7 +571,7 @@ export class Journal {
       lives: [],
       openedMs: this.#clock.monotonicMs(),
       executing: false,
-      died: false,
+      diedIn: undefined,
       next: undefined,
       replacedMs: Number.NaN,
       startedMs: Number.NaN,
@@ -666,6 +678,7 @@ export class Journal {
       return;
     }
     const delay = this.#retryDelay(policy, run.attempt - 1);
+    if (run.scheduleId !== null && this.#clock.monotonicMs() - this.#schedule(run.scheduleId).changedMs < minute) return;
     const waits = run.notBefore - closing.closing.finishedAt;
     const [least, most] = policy.retry.jitter ? [0.9 * delay, 1.1 * delay] : [delay, delay];
     const ok = waits >= least - 1 && waits <= most + 1;
@@ -704,7 +717,7 @@ export class Journal {
       'effects and closing row commit together',
       () => `${run.runId} succeeded without its effects`,
     );
-    const died = state !== 'interrupted' || !(reason ?? '').startsWith('process died') || record.died;
+    const died = state !== 'interrupted' || !(reason ?? '').startsWith('process died') || record.diedIn !== undefined;
     this.#check(died, 'interrupted is what was interrupted', () => `${run.runId} was not running when its process ended`);
     this.#finished(closing, writes, () => this.#giveExpected(closing, writes));
     const opensNext = writes.some((write) => write.kind === 'open' && write.run.retryOf === run.runId);
@@ -805,7 +818,8 @@ export class Journal {
         const limit = schedule.known?.policy.disableAfterFailures ?? 0;
         const reached = limit > 0 && schedule.streak > before && schedule.streak >= limit && schedule.known?.enabled === true;
         const disables = writes.some((write) => write.kind === 'disable' && write.scheduleId === run.scheduleId);
-        const clear = !schedule.tainted && this.#clock.monotonicMs() - schedule.changedMs > minute;
+        const clear =
+          !schedule.tainted && schedule.known?.policy.overlap !== 'allow' && this.#clock.monotonicMs() - schedule.changedMs > minute;
         this.#check(!clear || reached === disables, 'disable_after_failures', () => {
           return `${run.schedule}: ${schedule.streak} failures in a row of ${limit}, ${disables ? 'disabled' : 'not disabled'}`;
         });
@@ -990,7 +1004,7 @@ export class Journal {
       return;
     }
     this.#check(!record.executing, 'a run runs once at a time', () => run.runId);
-    const elsewhere = record.begunIn !== undefined && record.begunIn !== this.#life && record.died;
+    const elsewhere = record.begunIn !== undefined && record.begunIn === record.diedIn;
     this.#check(!elsewhere, 'what began durably is not begun again', () => `${run.runId} began in life ${record.begunIn}`);
     // A clock that was set in between says nothing of how long it has waited.
     const leftMs = run.notBefore === null ? 0 : run.notBefore - this.#clock.now();

@@ -181,6 +181,12 @@ class Player {
         journal.note('it has stopped');
         const left = [...life.scheduler.allRunning()].length;
         if (left > 0) this.#violated('a stop leaves nothing running', `${left} runs`);
+        if (this.#parts.random.chance(0.4)) {
+          // The same scheduler starts again.
+          journal.stopped();
+          clock.after(downMs, () => this.#startAgain(life));
+          return;
+        }
         life.leave();
         clock.after(downMs, () => this.#begin());
       },
@@ -188,6 +194,15 @@ class Player {
         if (life.isAlive) this.#violated('a stop ends well', String(error));
       },
     );
+  }
+
+  #startAgain(life: Life): void {
+    if (!life.isAlive) return;
+    this.#stopping = false;
+    this.#parts.journal.startsAgain();
+    life.scheduler.start().catch((error: unknown) => {
+      if (life.isAlive && !this.#stopping) this.#violated('a start ends well', String(error));
+    });
   }
 
   #profileOf(run: OpenRun): WorkProfile {
@@ -472,9 +487,12 @@ class Player {
     if (!(await this.#until(in_(minute)))) return;
     journal.finally();
     this.#isEmpty(life);
-    this.#stop(0, day);
-    if (!(await this.#until(in_(minute), () => !life.isAlive))) return;
-    if (life.isAlive) this.#violated('a stop ends well', 'it has not ended');
+    let ended = false;
+    void life.scheduler.stop({ graceMs: 0 }).then(() => {
+      ended = true;
+    });
+    if (!(await this.#until(in_(minute), () => ended))) return;
+    if (!ended) this.#violated('a stop ends well', 'it has not ended');
   }
 
   /** What the scheduler holds in memory follows what is open. */
