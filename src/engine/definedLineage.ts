@@ -59,28 +59,43 @@ const runValues: readonly LineageParameter[] = runParameters.map((name) => ({
   type: name.endsWith('_at') ? 'TIMESTAMPTZ' : name === 'attempt' ? 'BIGINT' : 'VARCHAR',
 }));
 
-/** Other enabled schedules that write one of the same tables at one of the same instants. */
+/**
+ * Other enabled schedules that write one of the same tables at one of the same instants. A few are named, and few are looked at:
+ * of two hundred that write one table, each would else be compared with all before it.
+ */
 export async function sharedWriters(bound: BoundSchedule, lineage: readonly LineageEntry[], context: StatementContext): Promise<Warning[]> {
-  if (bound.timing === undefined) return [];
+  const { timing } = bound;
+  if (timing === undefined) return [];
   const warnings: Warning[] = [];
-  const seen = new Set<string>();
-  for (const entry of lineage) {
-    if (entry.access !== 'writes' || entry.table === null) continue;
-    for (const name of await context.catalogue.writersOf(entry.table)) {
-      if (name.toLowerCase() === bound.schedule.name.toLowerCase() || seen.has(name)) continue;
-      const other = await context.catalogue.schedule(name);
-      if (other === undefined || !other.enabled) continue;
-      const timing = await context.catalogue.timing(other.schedule);
-      const at = timing === undefined ? undefined : sharedInstant(bound.timing, timing, context.now);
-      if (at === undefined) continue;
-      seen.add(name);
-      warnings.push({
-        message: `${name} writes ${entry.table} too, at the same instants`,
-        hint: 'move one of them, or let one follow the other: after: ..',
-      });
+  const written = new Set(lineage.flatMap(({ access, table }) => (access === 'writes' && table !== null ? [table] : [])));
+  for (const table of written) {
+    const writers = (await context.catalogue.writersOf(table)).filter((name) => name.toLowerCase() !== bound.schedule.name.toLowerCase());
+    const found: string[] = [];
+    let looked = 0;
+    for (const name of writers) {
+      if (found.length >= mostNamed || looked >= mostLooked) break;
+      looked += 1;
+      if (await meets(name, timing, context)) found.push(name);
     }
+    if (found.length === 0) continue;
+    const others = looked < writers.length;
+    const names = others ? `${found.join(', ')} and others` : found.join(', ');
+    warnings.push({
+      message: `${names} ${found.length > 1 || others ? 'write' : 'writes'} ${table} too, at the same instants`,
+      hint: 'move one of them, or let one follow the other: after: ..',
+    });
   }
   return warnings;
+}
+
+const mostNamed = 3;
+const mostLooked = 10;
+
+async function meets(name: string, timing: Timing, context: StatementContext): Promise<boolean> {
+  const other = await context.catalogue.schedule(name);
+  if (other === undefined || !other.enabled) return false;
+  const theirs = await context.catalogue.timing(other.schedule);
+  return theirs !== undefined && sharedInstant(timing, theirs, context.now) !== undefined;
 }
 
 /** Looks at the next thousand steps of both. */

@@ -38,6 +38,8 @@ export class Session {
   #changedZone = false;
   /** The open transaction holds definitions. */
   #defined = false;
+  /** Schedules whose fires count from its commit. */
+  readonly #counting = new Set<number>();
   /** Ends a RUN that executes here. */
   #stop = new AbortController();
   readonly #turnstile = new Turnstile();
@@ -128,7 +130,8 @@ export class Session {
     const answer = await this.#ours(statement, text, parameters);
     if ((statement.kind === 'set' || statement.kind === 'reset') && statement.name.text.toLowerCase() === 'timezone')
       this.#changedZone = true;
-    this.#defined = this.transaction === 'open' && (this.#defined || writes(statement));
+    if (this.transaction !== 'open') this.#forgetDefined();
+    else if (writes(statement)) this.#defined = true;
     await this.#heedZone();
     return answer;
   }
@@ -159,7 +162,7 @@ export class Session {
     this.#toldLoss = false;
     this.#lostTransactionEnded = false;
     this.#changedZone = false;
-    this.#defined = false;
+    this.#forgetDefined();
     if (!told) this.#notice = { message: 'the database has stopped and was opened again', hint: sessionGone };
     if (!lostTransaction || statement === undefined) return;
     const hint = isCommit(statement) ? 'Nothing of the transaction was kept: run it again from BEGIN.' : nothingKept;
@@ -197,13 +200,17 @@ export class Session {
     const alone = statement.mentionsCron && callsCadences.test(text);
     const query = (): Promise<NativeCursor> => this.#connection.native.query(text, nativeParameters(parameters));
     // What this transaction defined becomes true at a boundary of the scheduler's.
-    const boundary = this.#defined && isCommit(statement) ? (): Promise<NativeCursor> => this.#engine.scheduler.change(query) : query;
+    const commit = async (): Promise<NativeCursor> => {
+      if (this.#counting.size > 0 && this.transaction === 'open') await this.#catalogue.countFrom(this.#counting, this.#engine.clock.now());
+      return query();
+    };
+    const boundary = this.#defined && isCommit(statement) ? (): Promise<NativeCursor> => this.#engine.scheduler.change(commit) : query;
     const cursor = await this.#admit(boundary, alone).catch((error: unknown) => {
       // Two that created one name hear of each other only at COMMIT.
       const both = this.#defined && isCommit(statement) && error instanceof Diagnostic && error.code === 'constraint';
       throw both ? changedMeanwhile(error) : error;
     });
-    if (this.transaction === 'none') this.#defined = false;
+    if (this.transaction === 'none') this.#forgetDefined();
     await this.#heedZone();
     const told = this.#notice === undefined ? [...warnings] : [this.#notice, ...warnings];
     this.#notice = undefined;
@@ -343,6 +350,11 @@ export class Session {
     }
   }
 
+  #forgetDefined(): void {
+    this.#defined = false;
+    this.#counting.clear();
+  }
+
   #context(): StatementContext {
     const engine = this.#engine;
     return {
@@ -359,6 +371,9 @@ export class Session {
       inTransaction: (work) => (this.transaction === 'none' ? this.#connection.transact(work) : work()),
       defining: (work) =>
         this.transaction === 'none' ? this.#connection.transact(work, (commit) => engine.scheduler.change(commit)) : work(),
+      countsFromNow: (scheduleId) => {
+        if (this.transaction === 'open') this.#counting.add(scheduleId);
+      },
       parse: (text) => {
         const parsed = parse(text);
         if (parsed.statement !== undefined) return parsed.statement;

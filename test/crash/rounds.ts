@@ -117,7 +117,7 @@ const questions: Readonly<Record<string, string>> = {
   // From its definition to the last tick, each second is a run, a skipped row, or part of a skipped stretch.
   'schedules with seconds uncovered or covered twice': `
     WITH until AS (SELECT max(changed_at) AS disabled_at, schedule FROM cron.schedule_versions WHERE list_contains(changed, 'enabled') GROUP BY schedule),
-    begun AS (SELECT min(changed_at) AS defined_at, schedule FROM cron.schedule_versions GROUP BY schedule),
+    begun AS (SELECT effective_from AS defined_at, name AS schedule FROM cuckoo_ledger.schedule),
     covered AS (
       SELECT schedule, sum(CASE WHEN state = 'skipped' THEN coalesce(fires, 1) ELSE 1 END) AS seconds, min(coalesce(first_scheduled_at, scheduled_at)) AS first, max(scheduled_at) AS last
       FROM cron.runs WHERE attempt = 1 AND trigger IN ('interval', 'catchup') GROUP BY schedule)

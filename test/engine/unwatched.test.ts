@@ -57,3 +57,19 @@ describe('PAUSE SCHEDULER', () => {
     ]);
   });
 });
+
+test('what a long transaction defines counts from its commit', async ({ db }) => {
+  await db.engine.scheduler.start();
+  await db.run('BEGIN', "UPSERT SCHEDULE s ( sched: every 10m, sql: 'SELECT 1' )");
+  db.clock.set('2026-11-20T12:35:00Z');
+  await db.run('COMMIT');
+  expect(await db.rows('SELECT effective_from::VARCHAR AS counts FROM cuckoo_ledger.schedule')).toEqual([
+    { counts: '2026-11-20 12:35:00+00' },
+  ]);
+  await db.run('BEGIN', "ALTER SCHEDULE s SET ( description: 'when it fires is the same' )");
+  db.clock.set('2026-11-20T12:36:00Z');
+  await db.run('COMMIT');
+  expect(await db.rows('SELECT effective_from::VARCHAR AS counts FROM cuckoo_ledger.schedule')).toEqual([
+    { counts: '2026-11-20 12:35:00+00' },
+  ]);
+});

@@ -31,6 +31,8 @@ export interface StatementContext {
   inTransaction<T>(work: () => Promise<T>): Promise<T>;
   /** The same for what defines: its commit is a boundary for the scheduler, which then reads the definitions again. */
   defining<T>(work: () => Promise<T>): Promise<T>;
+  /** The fires of this schedule count from now: from the moment, that is, at which the transaction it stands in becomes true. */
+  countsFromNow(scheduleId: number): void;
   parse(text: string): Statement;
 }
 

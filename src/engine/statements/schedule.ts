@@ -102,6 +102,7 @@ async function putDefinition(
     if (existing !== undefined && (counts || (existing.enabled && !enabled))) await tellUnwatched(existing, context);
     await context.catalogue.putSchedule(stored, columns, existing === undefined ? ['created'] : changed, context.now, context.actor);
     await context.catalogue.putLineage(stored.name, 'schedule', lineage);
+    if (counts) context.countsFromNow(stored.scheduleId);
   });
   const row = await definitionRow(stored, existing === undefined ? 'created' : 'updated', changed, warnings, context, bound);
   return answer({ tag, columns: definitionColumns, rows: [row], warnings });
@@ -174,6 +175,7 @@ export async function enableSchedules(statement: EnableStatement, context: State
       else {
         if (!statement.enabled) await tellUnwatched(stored, context);
         await context.catalogue.enableSchedule(stored, statement.enabled, context.now, context.actor);
+        if (statement.enabled) context.countsFromNow(stored.scheduleId);
         rows.push([stored.name, statement.enabled ? 'enabled' : 'disabled']);
       }
     }
@@ -292,6 +294,7 @@ export async function rebindZone(context: StatementContext): Promise<string[]> {
     const columns = { sched: bound.schedText ?? null, params: shownParameters(bound.schedule.params), source: stored.source };
     await tellUnwatched(stored, context);
     await context.catalogue.putSchedule(version, columns, ['timezone'], context.now, context.actor);
+    context.countsFromNow(stored.scheduleId);
     moved.push(stored.name);
   }
   return moved;

@@ -243,6 +243,11 @@ export class Catalogue {
     await this.#version({ ...stored, version }, stored.definition, ['enabled'], at, by);
   }
 
+  /** Of schedules defined in this transaction: it took a while, and their fires count from its commit. */
+  async countFrom(scheduleIds: Iterable<number>, at: Instant): Promise<void> {
+    await this.#connection.run(this.#sql.countFrom, { ids: JSON.stringify([...scheduleIds]), at });
+  }
+
   async dropSchedule(stored: StoredSchedule, at: Instant, by: string): Promise<void> {
     await this.#touch('schedule', stored.name);
     await this.#connection.run(this.#sql.deleteSchedule, { key: nameKey(stored.name) });

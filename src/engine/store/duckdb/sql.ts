@@ -55,6 +55,7 @@ export function sqlFor(database: string) {
     scheduleCreatedAt: `SELECT epoch_ms(created_at)::DOUBLE AS created_at FROM ${ledger}.schedule WHERE name_key = $key`,
     deleteSchedule: `DELETE FROM ${ledger}.schedule WHERE name_key = $key`,
     enableSchedule: `UPDATE ${ledger}.schedule SET enabled = $enabled, version = $version::BIGINT, effective_from = ${instant('$effective_from')}, updated_at = ${instant('$at')} WHERE name_key = $key`,
+    countFrom: `UPDATE ${ledger}.schedule SET effective_from = ${instant('$at')} WHERE schedule_id IN (SELECT unnest($ids::JSON::BIGINT[]))`,
     insertScheduleVersion: `
       INSERT INTO ${ledger}.schedule_version BY NAME SELECT
         $schedule_id::BIGINT AS schedule_id, $name AS schedule, $version::BIGINT AS version, $definition AS definition,
