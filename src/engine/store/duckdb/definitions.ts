@@ -7,7 +7,6 @@ import type { JsonValue } from '../../../core/jsonValue.ts';
 import { type CalendarDays, type Timing, validateZone } from '../../../scheduler/cadence/cadence.ts';
 import type { DefinitionChange } from '../../../scheduler/ports.ts';
 import { type Definition, type Policy, priorities, type Schedule } from '../../../scheduler/schedule.ts';
-import type { Value } from '../../value.ts';
 import type { Connection } from './connection.ts';
 
 /** By folded name; undefined days: its row cannot be read. */
@@ -52,9 +51,13 @@ const rows = (ledger: string, where: string): string => `
     FROM ${ledger}.schedule s ${where}
   )`;
 
-interface Draft {
-  readonly definition: { -readonly [Key in keyof Definition]: Definition[Key] };
-  readonly jitterKey: string | null;
+/** Filled in when its shape is known. */
+type Draft = { -readonly [Key in keyof Definition]: Definition[Key] };
+
+/** Of one shape: where its schedules stand among the changes. */
+interface Alike {
+  readonly sampleId: number;
+  readonly places: number[];
 }
 
 /** `where` chooses among the rows of schedule, called `s`. */
@@ -65,10 +68,11 @@ export async function readDefinitions(
   where = '',
 ): Promise<DefinitionChange[]> {
   const changes: DefinitionChange[] = [];
-  const byShape = new Map<bigint, Draft[]>();
-  const calls = new Texts();
+  const alike = new Map<bigint, Alike>();
+  const jitterKeys = new Map<number, string>();
+  const texts = new Texts();
   await connection.eachChunk(rows(ledger, where), (columns, rowCount) => {
-    const [ids, names, versions, enabled, effectiveFrom, exes, texts, shapes, jitterKeys] = columns;
+    const [ids, names, versions, enabled, effectiveFrom, exes, calls, shapes, keys] = columns;
     for (let row = 0; row < rowCount; row++) {
       const scheduleId = Number(ids?.[row]);
       const name = String(names?.[row]);
@@ -78,39 +82,46 @@ export async function readDefinitions(
         changes.push({ kind: 'unreadable', scheduleId, name, version, message: 'its bound value is not JSON' });
         continue;
       }
-      const definition = {
+      const key = keys?.[row];
+      if (typeof key === 'string') jitterKeys.set(changes.length, key);
+      const known = alike.get(shape);
+      if (known === undefined) alike.set(shape, { sampleId: scheduleId, places: [changes.length] });
+      else known.places.push(changes.length);
+      const definition: Draft = {
         scheduleId,
         name,
         version,
         enabled: enabled?.[row] === true,
         effectiveFrom: Number(effectiveFrom?.[row]),
-        exe: calls.shared(String(exes?.[row])),
-        call: calls.shared(String(texts?.[row] ?? '')),
+        exe: texts.shared(String(exes?.[row])),
+        call: texts.shared(String(calls?.[row] ?? '')),
         timing: undefined,
         policy: unknownPolicy,
       };
-      const drafts = byShape.get(shape);
-      const draft = { definition, jitterKey: textOrNull(jitterKeys?.[row]) };
-      if (drafts === undefined) byShape.set(shape, [draft]);
-      else drafts.push(draft);
+      changes.push({ kind: 'defined', definition });
     }
   });
-  const shapes = await readShapes(connection, ledger, calendars, byShape);
-  for (const [shape, drafts] of byShape) {
-    for (const { definition, jitterKey } of drafts) changes.push(finished(definition, jitterKey, shapes.get(shape)));
+  const shapes = await readShapes(connection, ledger, calendars, alike);
+  for (const [key, { places }] of alike) {
+    const shape = shapes.get(key) ?? { problem: 'its bound value is gone' };
+    for (const place of places) {
+      const change = changes[place];
+      if (change?.kind === 'defined') changes[place] = finish(change, shape, jitterKeys.get(place));
+    }
   }
   return changes;
 }
 
-function finished(definition: Draft['definition'], jitterKey: string | null, shape: Shape | undefined): DefinitionChange {
-  if (shape === undefined || 'problem' in shape) {
+function finish(change: Extract<DefinitionChange, { kind: 'defined' }>, shape: Shape, jitterKey: string | undefined): DefinitionChange {
+  const definition: Draft = change.definition;
+  if ('problem' in shape) {
     const { scheduleId, name, version } = definition;
-    return { kind: 'unreadable', scheduleId, name, version, message: shape?.problem ?? 'its bound value is gone' };
+    return { kind: 'unreadable', scheduleId, name, version, message: shape.problem };
   }
   const { policy, timing } = shape;
   definition.policy = policy;
-  definition.timing = timing === undefined || jitterKey === null || timing.jitterKey === jitterKey ? timing : { ...timing, jitterKey };
-  return { kind: 'defined', definition };
+  definition.timing = timing === undefined || jitterKey === undefined || timing.jitterKey === jitterKey ? timing : { ...timing, jitterKey };
+  return change;
 }
 
 /** Where the shapes are many, their texts are read in portions. */
@@ -120,10 +131,9 @@ async function readShapes(
   connection: Connection,
   ledger: string,
   calendars: Calendars,
-  byShape: ReadonlyMap<bigint, readonly Draft[]>,
+  alike: ReadonlyMap<bigint, Alike>,
 ): Promise<Map<bigint, Shape>> {
-  const shapeOf = new Map<number, bigint>();
-  for (const [shape, [first]] of byShape) if (first !== undefined) shapeOf.set(first.definition.scheduleId, shape);
+  const shapeOf = new Map([...alike].map(([shape, { sampleId }]) => [sampleId, shape]));
   const shapes = new Map<bigint, Shape>();
   const policies = new Map<string, Policy>();
   const samples = [...shapeOf.keys()];
@@ -198,7 +208,7 @@ const cadenceKinds: ReadonlySet<JsonValue | undefined> = new Set(['cron', 'inter
 
 function timingOf(bound: JsonValue | undefined, calendars: Calendars): Timing | undefined {
   if (bound === undefined) return undefined;
-  if (!isObject(bound) || !isObject(bound)) throw new Diagnostic('internal', "its bound value has a wrong 'timing'");
+  if (!isObject(bound)) throw new Diagnostic('internal', "its bound value has a wrong 'timing'");
   const { cadences, zone, jitterMs } = bound;
   if (!Array.isArray(cadences) || cadences.some((cadence: JsonValue) => !isObject(cadence) || !cadenceKinds.has(cadence['kind']))) {
     throw new Diagnostic('internal', 'its bound value has a cadence of an unknown kind');
@@ -227,10 +237,6 @@ class Texts {
     if (this.#known.size < 10_000) this.#known.set(text, text);
     return text;
   }
-}
-
-function textOrNull(value: Value | undefined): string | null {
-  return typeof value === 'string' ? value : null;
 }
 
 function isObject(value: JsonValue): value is Readonly<Record<string, JsonValue>> {
