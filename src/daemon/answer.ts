@@ -6,7 +6,7 @@
 import type { Instant } from '../core/instant.ts';
 import type { Column, Row } from '../engine/result.ts';
 import { TimestampTz, type Value } from '../engine/value.ts';
-import { truncated } from './render/terminalText.ts';
+import { folded, oneLine, truncated } from './render/terminalText.ts';
 
 /** Of a result's JSON. */
 const shownResult = 160;
@@ -54,6 +54,27 @@ export function failedRun(columns: readonly Column[], row: Row): { readonly runI
   if (state === 'succeeded' || state === 'skipped') return undefined;
   return { runId: runId === null ? undefined : text(runId) };
 }
+
+/** What happened when: `at, what, detail`. The day stands above its lines; a detail is told in full. */
+export function story(rows: readonly Row[], { zone, width }: { readonly zone: string; readonly width: number | undefined }): string {
+  const longest = rows.reduce((most, [, what]) => Math.max(most, text(what ?? null).length), 0);
+  const indent = ' '.repeat(clockWidth + longest + 4);
+  let told = '';
+  let today = '';
+  for (const [at = null, what = null, detail = null] of rows) {
+    const [day = '', clock = ''] = at instanceof TimestampTz ? at.toStringIn(zone).split(' ') : [];
+    if (day !== today) told += `${day} (${zone})\n`;
+    today = day;
+    const [seconds = '', fraction = ''] = clock.replace(/[+-][\d:]+$/, '').split('.');
+    const lead = `${seconds}.${fraction.slice(0, 3).padEnd(3, '0')}  ${text(what).padEnd(longest)}  `;
+    told += `${lead}${folded(oneLine(text(detail)), { columns: width, taken: lead.length, indent })}`.trimEnd();
+    told += '\n';
+  }
+  return told;
+}
+
+/** `02:00:00.000` */
+const clockWidth = 12;
 
 export function nextRunOf(columns: readonly Column[], row: Row): Instant | undefined {
   const value = cellOf(columns, row, 'next_run');

@@ -22,9 +22,10 @@ export type Row = readonly Value[];
 
 /**
  * What the rows are, for a door that has something better than a table to show to people: objects and what became of them, runs
- * and how they ended, settings and their values, properties of one object, or text that is made to be copied.
+ * and how they ended, settings and their values, properties of one object, text that is made to be copied, or a story: what happened
+ * when, in columns `at`, `what` and `detail`.
  */
-export type Form = 'table' | 'outcomes' | 'runs' | 'settings' | 'properties' | 'text';
+export type Form = 'table' | 'outcomes' | 'runs' | 'settings' | 'properties' | 'text' | 'story';
 
 /** Up to some thousand rows, a list for each column. */
 export interface ColumnChunk {

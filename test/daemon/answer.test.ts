@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { failedRun, fromNow, localTime, runSentence, sentence, warningsOf } from '../../src/daemon/answer.ts';
+import { failedRun, fromNow, localTime, runSentence, sentence, story, warningsOf } from '../../src/daemon/answer.ts';
 import type { Column } from '../../src/engine/result.ts';
 import { TimestampTz } from '../../src/engine/value.ts';
 
@@ -93,5 +93,35 @@ describe('an instant for people', () => {
     [86_399_600, 'in 1d'],
   ])('and how far it is: %d ms', (ms, text) => {
     expect(fromNow(ms)).toBe(text);
+  });
+});
+
+describe('a story', () => {
+  const at = (text: string): TimestampTz => TimestampTz.fromEpochMs(Date.parse(text));
+  const rows = [
+    [at('2026-11-20T22:59:59.5Z'), 'due', '00:59:59.500 in Europe/Kyiv'],
+    [at('2026-11-20T23:00:00Z'), 'succeeded', 'after 340 ms; 6 rows changed, and a line that is longer than the terminal'],
+    [at('2026-11-20T23:00:00Z'), 'then', ''],
+  ];
+
+  it('has its days above its lines, and details in full', () => {
+    expect(story(rows, { zone: 'Europe/Berlin', width: 60 }).split('\n')).toEqual([
+      '2026-11-20 (Europe/Berlin)',
+      '23:59:59.500  due        00:59:59.500 in Europe/Kyiv',
+      '2026-11-21 (Europe/Berlin)',
+      '00:00:00.000  succeeded  after 340 ms; 6 rows changed, and a',
+      '                         line that is longer than the',
+      '                         terminal',
+      '00:00:00.000  then',
+      '',
+    ]);
+  });
+
+  it('is not folded where there is no terminal, and moves no cursor', () => {
+    const [, , , line] = story([...rows.slice(0, 1), [at('2026-11-21T00:00:00Z'), 'failed', 'a\u001b[2Jb']], {
+      zone: 'UTC',
+      width: undefined,
+    }).split('\n');
+    expect(line).toBe('00:00:00.000  failed  a\\u001b[2Jb');
   });
 });

@@ -8,6 +8,7 @@ import { backfillSchedule } from './backfill.ts';
 import { alterCalendar, defineCalendar, describeCalendar, dropCalendars, showCreateCalendar } from './calendar.ts';
 import { cancelRun, cancelRuns } from './cancel.ts';
 import { answer, type StatementContext, text } from './context.ts';
+import { explainRun } from './explainRun.ts';
 import { pauseScheduler } from './pauseScheduler.ts';
 import { alterPipeline, definePipeline, explainPipeline } from './pipeline.ts';
 import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCreateQueue } from './queue.ts';
@@ -68,6 +69,8 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
       return explainCron(statement, context);
     case 'explainPipeline':
       return explainPipeline(statement, context);
+    case 'explainRun':
+      return explainRun(statement, context);
     case 'runSchedule':
       return runSchedules(statement, context, signal);
     case 'describeRun':
@@ -98,7 +101,6 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
       return resetSetting(statement, context);
     case 'runPipeline':
     case 'tailRun':
-    case 'explainRun':
       throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {
         span: statement.span,
         hint: 'it needs the background scheduler, which comes in a later version',

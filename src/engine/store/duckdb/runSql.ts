@@ -71,6 +71,40 @@ export function runSql(ledger: string) {
     openAttempts: (run: OpenRun) =>
       `SELECT ${openRunFields} FROM ${ledger}.open_run r WHERE ${sameFire(run)} AND r.stage = 'open' ORDER BY r.attempt ASC NULLS LAST`,
 
+    // What explains a run
+
+    /** In flight beside it when it was decided; a wait for a retry included. */
+    inFlightWith: ({ runId, scheduleId, openedAt }: OpenRun) => {
+      const those = `r.schedule_id = ${scheduleId ?? 'NULL'} AND r.trigger NOT IN ('manual', 'backfill', 'api') AND r.opened_at <= ${instantText(openedAt)}
+        AND NOT ${among('r.run_id', [runId])}`;
+      return `
+        SELECT r.run_id::VARCHAR, ${ms('r.opened_at')} AS opened_ms, ${ms('r.started_at')}, ${ms('r.finished_at')}, r.state FROM ${ledger}.closed r
+        WHERE ${those} AND r.finished_at >= ${instantText(openedAt)} AND r.state <> 'skipped'
+        UNION ALL
+        SELECT r.run_id::VARCHAR, ${ms('r.opened_at')}, NULL, NULL, 'open' FROM ${ledger}.open_run r WHERE ${those} AND r.stage = 'open'
+        ORDER BY opened_ms ASC NULLS LAST LIMIT 5`;
+    },
+    /** Starts and stops of the scheduler up to then, the newest first. */
+    boots: (through: Instant) =>
+      `SELECT event, ${ms('occurred_at')} FROM ${ledger}.boot WHERE occurred_at <= ${instantText(through)} ORDER BY rowid DESC NULLS LAST LIMIT 100`,
+    /** Runs that came of these: those of followers, and of actions. */
+    cameOf: (rootRunId: string, runIds: readonly string[]) => {
+      const those = `${among('root_run_id', [rootRunId])} AND ${among('parent_run_id', runIds)}`;
+      const fields = `run_id::VARCHAR, schedule, call, schedule_id IS NULL, ${ms('opened_at')} AS opened_ms`;
+      return `
+        SELECT ${fields}, state, reason FROM ${ledger}.closed WHERE ${those} AND attempt = 1
+        UNION ALL
+        SELECT ${fields}, 'pending', NULL FROM ${ledger}.open_run WHERE ${those} AND attempt = 1 AND stage = 'open'
+        ORDER BY opened_ms ASC NULLS LAST`;
+    },
+    begun: (runIds: readonly string[]) =>
+      `SELECT run_id::VARCHAR, ${ms('started_at')} FROM ${ledger}.started WHERE ${among('run_id', runIds)}`,
+    settled: (runIds: readonly string[]) =>
+      `SELECT settled, ${ms('settled_at')} FROM ${ledger}.dead_letter_settled WHERE ${among('run_id', runIds)}`,
+    usualTime: (scheduleId: number) => `
+      SELECT list_median(max_by(epoch_ms(finished_at) - epoch_ms(started_at), finished_at, 20))::DOUBLE
+      FROM ${ledger}.closed WHERE schedule_id = ${scheduleId} AND state = 'succeeded' AND started_at IS NOT NULL`,
+
     // What a schedule has come to
 
     /** Instants for which there is nothing to make up: they succeeded, or are still open. */
