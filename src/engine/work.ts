@@ -17,7 +17,7 @@ import { callText, type Procedure } from './routine.ts';
 import type { Settings } from './settings.ts';
 import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
-import { closeInside } from './store/duckdb/fence.ts';
+import { commitClosed } from './store/duckdb/fence.ts';
 import type { NativeDatabase } from './store/duckdb/native.ts';
 import type { Sql } from './store/duckdb/sql.ts';
 import { TableLocks } from './tableLocks.ts';
@@ -49,7 +49,7 @@ export class Worker {
   /** The scheduler's `Execute`. */
   readonly execute = (work: Work, signal: AbortSignal): Promise<Execution> => {
     const { run, startedAt, waitedFor } = work;
-    const close: Ending['close'] = async (connection, outcome, transactionId) => {
+    const commit: Ending['commit'] = async (connection, outcome, isGuarded, onSend) => {
       const { counters, marks } = work.closing();
       const closing: Closing = {
         run,
@@ -62,14 +62,14 @@ export class Worker {
         counters,
         waitedFor,
       };
-      return closeInside(connection, this.#parts.sql, closing, transactionId, marks);
+      return commitClosed(connection, this.#parts.sql, closing, { isGuarded, marks, onSend });
     };
     const fate = async (): Promise<'open' | 'removed' | 'marked'> => {
       const found = await this.fate(run.runId);
       if (found.kind !== 'closed') return 'open';
       return found.marked ? 'marked' : 'removed';
     };
-    return this.#attempt(run, work.counters, { begin: work.begin, close, fate }, signal);
+    return this.#attempt(run, work.counters, { begin: work.begin, commit, fate }, signal);
   };
 
   /** Settings may have changed. */

@@ -113,6 +113,7 @@ const questions: Readonly<Record<string, string>> = {
   'tokens still there': 'SELECT count(*) FROM cuckoo_ledger.token',
   'followers done twice': 'SELECT count(*) FROM (SELECT parent_run_id FROM followed GROUP BY ALL HAVING count(*) > 1)',
   'successes of s0 that nobody followed': `SELECT count(*) FROM cron.runs p WHERE p.schedule = 's0' AND p.state = 'succeeded'
+    AND p.finished_at < (SELECT max(changed_at) FROM cron.schedule_versions WHERE schedule = 'child')
     AND NOT EXISTS (FROM cron.runs c WHERE c.schedule = 'child' AND c.scheduled_at >= p.scheduled_at AND coalesce(c.first_scheduled_at, c.scheduled_at) <= p.scheduled_at)`,
   // From its definition to the last tick, each second is a run, a skipped row, or part of a skipped stretch.
   'schedules with seconds uncovered or covered twice': `

@@ -17,6 +17,7 @@ import { uniqueNames } from '../result.ts';
 import type { Procedure } from '../routine.ts';
 import { Catalogue } from '../store/duckdb/catalogue.ts';
 import { type Connection, Typed } from '../store/duckdb/connection.ts';
+import { rememberTransaction } from '../store/duckdb/fence.ts';
 import { literal } from '../store/duckdb/literal.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
 import { jsonOf, TimestampTz, toParameter, type Value } from '../value.ts';
@@ -49,8 +50,16 @@ export interface SqlRun extends RunValues {
 export interface Ending {
   /** A durable start, before effects that lie outside the database. */
   begin(): Promise<void>;
-  /** Takes the run out of the open set, or marks it, in the transaction that is open. */
-  close(connection: Connection, outcome: Outcome, transactionId: number | undefined): Promise<'removed' | 'marked' | 'fenced'>;
+  /**
+   * Takes the run out of the open set, or marks it, and commits the transaction that is open. fenced: nothing was sent that could
+   * commit. `onSend` is told what COMMIT will have done, just before it is sent.
+   */
+  commit(
+    connection: Connection,
+    outcome: Outcome,
+    isGuarded: boolean,
+    onSend: (how: 'removed' | 'marked') => void,
+  ): Promise<'removed' | 'marked' | 'fenced'>;
   /** After a COMMIT that answered an error, which proves nothing: what the ledger says. */
   fate(): Promise<'open' | 'removed' | 'marked'>;
 }
@@ -94,14 +103,14 @@ async function attempt(
   let outcome: Outcome | undefined;
   let sent: 'removed' | 'marked' | undefined;
   try {
-    await connection.native.run(`SET TimeZone = ${literal(job.zone)}`, { leaves: 'none' });
     effects = await effectsOf(connection, sql, job);
     if (effects !== 'inside') {
       guarantee = 'at_least_once';
       await ending?.begin();
     }
-    if (effects !== 'apart') await connection.native.run('BEGIN', { leaves: 'open' });
-    const transactionId = effects === 'apart' ? undefined : await currentTransaction(connection);
+    const zone = `SET TimeZone = ${literal(job.zone)}`;
+    if (effects === 'apart') await connection.send(zone, 'none');
+    else await connection.send(`${zone}; BEGIN; ${rememberTransaction}`, 'open');
     const answer = await perform(connection.until(deadline.signal), sql, job);
     outcome = succeeded(answer, job, conflicts, guarantee);
     // From here on an interrupt could hit the COMMIT, and an error from COMMIT proves nothing.
@@ -110,15 +119,13 @@ async function attempt(
       await connection.rollback();
       return { outcome, closed: 'no', effects };
     }
-    if (effects === 'apart') await connection.native.run('BEGIN', { leaves: 'open' });
-    const closed = await ending.close(connection, outcome, transactionId);
-    if (closed === 'fenced') {
-      await connection.rollback();
-      return { outcome: failed(fenced(job.run), undefined, job, conflicts, guarantee), closed, effects };
-    }
-    sent = closed;
-    await connection.native.run('COMMIT', { leaves: 'none' });
-    return { outcome, closed, effects };
+    if (effects === 'apart') await connection.send('BEGIN', 'open');
+    const closed = await ending.commit(connection, outcome, effects !== 'apart', (how) => {
+      sent = how;
+    });
+    if (closed !== 'fenced') return { outcome, closed, effects };
+    await connection.rollback();
+    return { outcome: failed(fenced(job.run), undefined, job, conflicts, guarantee), closed, effects };
   } catch (error) {
     await connection.rollback();
     if (sent !== undefined && outcome !== undefined && ending !== undefined) {
@@ -129,11 +136,6 @@ async function attempt(
   } finally {
     deadline.goOn();
   }
-}
-
-async function currentTransaction(connection: Connection): Promise<number> {
-  const [row] = await connection.all<{ id: number }>('SELECT txid_current()::DOUBLE AS id');
-  return row?.id ?? -1;
 }
 
 type Effects = 'inside' | 'outside' | 'apart';

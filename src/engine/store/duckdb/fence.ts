@@ -8,27 +8,42 @@ import { closedColumns, countersOf as countersIn, insertText, openRunOf } from '
 import { ledgerSql } from './ledgerSql.ts';
 import type { Sql } from './sql.ts';
 
+/** Sent right behind BEGIN: which transaction the run's own is. */
+export const rememberTransaction = 'SET VARIABLE cuckoo_transaction = txid_current()';
+const isRemembered = "txid_current() = getvariable('cuckoo_transaction')";
+
+export interface Committing {
+  /** Its transaction was remembered. */
+  readonly isGuarded: boolean;
+  /** Something follows: the open row is marked instead of taken away. */
+  readonly marks: boolean;
+  /** What COMMIT will have done, told just before it is sent. */
+  onSend(how: 'removed' | 'marked'): void;
+}
+
 /**
- * Takes the run's open row away, or marks it where something follows, and writes its closing row. fenced: the row was not there,
- * because somebody else has closed the run, or the transaction is not the one that the run began with, because its body has
- * committed by a way we do not know. Nothing has been written then, and the caller rolls back.
+ * Takes the run's open row away, or marks it, writes its closing row, and commits. fenced: the row was not there, because somebody
+ * else has closed the run, or the transaction is not the one that the run began with, because its body has committed by a way we
+ * do not know. Nothing has been written then, and the caller rolls back.
  *
- * Two texts, because the second must not be sent where the first took nothing.
+ * Two texts, because the second must not be sent where the first took nothing. COMMIT is reached only when the closing row stands:
+ * of a text DuckDB runs no statement behind one that failed.
  */
-export async function closeInside(
+export async function commitClosed(
   connection: Connection,
   sql: Sql,
   closing: Closing,
-  transactionId: number | undefined,
-  marks: boolean,
+  { isGuarded, marks, onSend }: Committing,
 ): Promise<'removed' | 'marked' | 'fenced'> {
   const own = ledgerSql(sql.ledger);
   const { runId } = closing.run;
-  const guard = transactionId === undefined ? '' : ` AND txid_current() = ${transactionId}`;
-  const taken = await connection.send(`${marks ? own.mark(runId) : own.takeOpen([runId])}${guard}`, 'open');
+  const how = marks ? 'marked' : 'removed';
+  const take = marks ? own.mark(runId) : own.takeOpen([runId]);
+  const taken = await connection.send(isGuarded ? `${take} AND ${isRemembered}` : take, 'open');
   if (taken !== 1) return 'fenced';
-  await connection.send(insertText(own.closedTable, closedColumns, [closing]), 'open');
-  return marks ? 'marked' : 'removed';
+  onSend(how);
+  await connection.send(`${insertText(own.closedTable, closedColumns, [closing])}; COMMIT`, 'none');
+  return how;
 }
 
 export interface Cancelling {

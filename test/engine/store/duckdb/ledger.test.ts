@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest';
 import { Diagnostic } from '../../../../src/core/diagnostic.ts';
 import { Catalogue } from '../../../../src/engine/store/duckdb/catalogue.ts';
 import { Connection } from '../../../../src/engine/store/duckdb/connection.ts';
-import { cancelWaiting, closeInside } from '../../../../src/engine/store/duckdb/fence.ts';
+import { cancelWaiting, commitClosed, rememberTransaction } from '../../../../src/engine/store/duckdb/fence.ts';
 import { DuckLedger } from '../../../../src/engine/store/duckdb/ledger.ts';
 import { duckdb } from '../../../../src/engine/store/duckdb/native.ts';
 import type { QueueDefinition } from '../../../../src/scheduler/ports.ts';
@@ -23,7 +23,10 @@ async function connectionOf(db: TestDatabase): Promise<Connection> {
 async function closeAsRun(db: TestDatabase, closing: Closing, marks: boolean): Promise<'removed' | 'marked' | 'fenced'> {
   const connection = await connectionOf(db);
   try {
-    return await connection.transact(() => closeInside(connection, db.engine.sql, closing, undefined, marks));
+    await connection.send('BEGIN', 'open');
+    const how = await commitClosed(connection, db.engine.sql, closing, { isGuarded: false, marks, onSend: () => {} });
+    await connection.rollback();
+    return how;
   } finally {
     await connection.close();
   }
@@ -219,9 +222,13 @@ describe('the ledger on DuckDB, beside others', () => {
     const run = openRun();
     await ledger.write([[open(run)]], signal);
     const connection = await connectionOf(db);
-    const [{ id } = { id: -1 }] = await connection.transact(() => connection.all<{ id: number }>('SELECT txid_current()::DOUBLE AS id'));
     for (const marks of [false, true]) {
-      expect(await connection.transact(() => closeInside(connection, db.engine.sql, closing(run), id, marks))).toBe('fenced');
+      await connection.send(`BEGIN; ${rememberTransaction}`, 'open');
+      // Its body has ended the transaction, and what follows stands in another one.
+      await connection.send('COMMIT; BEGIN', 'open');
+      const committing = { isGuarded: true, marks, onSend: () => expect.unreachable('nothing of it may be committed') };
+      expect(await commitClosed(connection, db.engine.sql, closing(run), committing)).toBe('fenced');
+      await connection.rollback();
     }
     await connection.close();
     expect(await ledger.fate(run.runId, signal)).toEqual({ kind: 'open', run });
