@@ -35,6 +35,7 @@ export async function backfillSchedule(statement: BackfillStatement, context: St
       rows: rows.map(({ scheduledAt, runId, outcome }) => [timestamp(scheduledAt), runId, outcome]),
       warnings,
       notes,
+      form: rows.length === 0 ? 'outcomes' : 'table',
       failure,
     });
   if (instants.length === 0) return told([], [statement.onlyMissing ? 'nothing is missing' : 'no fire of its clock lies there']);

@@ -6,9 +6,9 @@ import type { FinishedRun, OpenRun } from '../../scheduler/run.ts';
 import type { Result } from '../result.ts';
 import { openRunOf } from '../store/duckdb/ledgerRows.ts';
 import { runSql } from '../store/duckdb/runSql.ts';
-import { answer, type StatementContext, text } from './context.ts';
+import type { StatementContext } from './context.ts';
 import { listQuery } from './list.ts';
-import { findAttempts } from './runs.ts';
+import { eachRun, findAttempts } from './runs.ts';
 
 /** What runs may take so long to end before the answer is that it has been asked to. */
 const patienceMs = 10_000;
@@ -84,7 +84,9 @@ async function statesOf(runIds: readonly string[], context: StatementContext): P
 }
 
 function cancelled(tag: string, runs: readonly Cancelled[]): Result {
-  const columns = [text('run_id'), text('schedule'), text('outcome')];
-  const notes = runs.length === 0 ? ['no open run is like that'] : [];
-  return answer({ tag, columns, rows: runs.map(({ run, outcome }) => [run.runId, run.schedule, outcome]), notes });
+  return eachRun(
+    tag,
+    runs.map(({ run, outcome }) => [run, outcome]),
+    'no open run is like that',
+  );
 }

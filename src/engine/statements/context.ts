@@ -58,6 +58,8 @@ export interface Answer {
   readonly warnings?: readonly Warning[];
   readonly notes?: readonly string[];
   readonly form?: Form;
+  /** The columns that matter most, best first: where not all can be shown, these are. */
+  readonly prominent?: readonly string[];
   readonly failure?: Diagnostic | undefined;
 }
 

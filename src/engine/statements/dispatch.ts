@@ -103,7 +103,7 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
     case 'tailRun':
       throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {
         span: statement.span,
-        hint: 'it needs the background scheduler, which comes in a later version',
+        hint: 'it comes in a later version',
       });
     default:
       return statement satisfies never;

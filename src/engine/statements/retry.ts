@@ -12,9 +12,9 @@ import { definitionOf, newRunId } from '../opening.ts';
 import type { Result, Warning } from '../result.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
 import { type ClosedAttempt, closedAttemptOf, runSql } from '../store/duckdb/runSql.ts';
-import { answer, type StatementContext, text } from './context.ts';
+import { answer, type StatementContext } from './context.ts';
 import { endedRow, failureOf, pendingRow, runColumns, runToEnd } from './run.ts';
-import { type Attempts, attemptsOf, findAttempts } from './runs.ts';
+import { type Attempts, attemptsOf, eachRun, findAttempts } from './runs.ts';
 
 interface Retry {
   readonly run: OpenRun;
@@ -58,12 +58,11 @@ export async function dropDeadLetters(statement: DeadLetterStatement, context: S
     const sql = runSql(context.sql.ledger).settleLetters(ids, 'dropped', context.now);
     await context.inTransaction(() => context.connection.run(sql));
   }
-  return answer({
-    tag: 'DROP DEAD LETTER',
-    columns: [text('run_id'), text('schedule'), text('outcome')],
-    rows: letters.map(({ run }) => [run.runId, run.schedule, 'dropped']),
-    notes: letters.length === 0 ? [noLetters] : [],
-  });
+  return eachRun(
+    'DROP DEAD LETTER',
+    letters.map(({ run }) => [run, 'dropped']),
+    noLetters,
+  );
 }
 
 const noLetters = 'there are no dead letters';

@@ -3,10 +3,11 @@
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { StringValue } from '../../parser/ast.ts';
 import type { OpenRun } from '../../scheduler/run.ts';
+import type { Result } from '../result.ts';
 import { openRunOf } from '../store/duckdb/ledgerRows.ts';
 import { type ClosedAttempt, closedAttemptOf, runSql } from '../store/duckdb/runSql.ts';
 import type { Value } from '../value.ts';
-import type { StatementContext } from './context.ts';
+import { answer, type StatementContext, text } from './context.ts';
 
 /** As cron.runs shows it. */
 export async function findRun(written: StringValue, context: StatementContext): Promise<Readonly<Record<string, Value>>> {
@@ -84,4 +85,11 @@ function noRun(written: StringValue): Diagnostic {
     span: written.span,
     hint: 'LIST RUNS shows what there is',
   });
+}
+
+/** What became of each run that a statement touched; where there is none, only that. */
+export function eachRun(tag: string, runs: readonly (readonly [run: OpenRun, outcome: string])[], none: string): Result {
+  const columns = [text('run_id'), text('schedule'), text('outcome')];
+  if (runs.length === 0) return answer({ tag, columns, rows: [], notes: [none], form: 'outcomes' });
+  return answer({ tag, columns, rows: runs.map(([run, outcome]) => [run.runId, run.schedule, outcome]) });
 }

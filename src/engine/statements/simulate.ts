@@ -43,6 +43,7 @@ export async function simulateSchedules(statement: SimulateStatement, context: S
       text('note'),
     ],
     rows: rows.map((row) => shown(row, definitions.get(row.scheduleId ?? 0))),
+    prominent: ['scheduled_at', 'schedule', 'outcome', 'note'],
     warnings: world.warnings,
     notes: world.notes,
   });
