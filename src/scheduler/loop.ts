@@ -1062,7 +1062,13 @@ export class Scheduler {
       this.#begun(taken.run, taken.waitedFor, false);
     }
     const looksForSleepers = this.#hasUnknownSleepers && this.#ports.clock.monotonicMs() - this.#refilledMs > rereadMs;
-    if (all && (looksForSleepers || this.#backlog.wantsRefill(now))) void this.#refill().then(() => this.#dispatch());
+    if (all && (looksForSleepers || this.#backlog.wantsRefill(now)))
+      this.#refill().then(
+        () => this.#dispatch(),
+        () => {
+          // The scheduler stops.
+        },
+      );
   }
 
   /** false: nothing may start now. */
