@@ -31,6 +31,9 @@ export const rereadMs = 60_000;
 const shortestPauseMs = 100;
 const longestPauseMs = 5000;
 
+/** What is refused during a refill is known one by one up to so many. */
+const mostRefusedKnown = 1000;
+
 export interface Taken {
   readonly run: OpenRun;
   /** Why it did not start at once, in words; null where it did. */
@@ -500,7 +503,7 @@ export class Backlog {
       asOf: this.#askedAt,
       ended: new Set(),
       droppedSchedules: new Set(),
-      horizons: new Map(),
+      refused: new Map(),
       spilledFrom: new Map(),
       capped: new Set(),
       spilled: false,
@@ -511,22 +514,77 @@ export class Backlog {
   /**
    * Replaces what waits by the table's first rows, of each group its first, and what was added since the mark. Sleepers stay,
    * listed or not. Nothing comes back that was removed, or taken and ended, since; `complete`: the table has no others.
+   *
+   * Where queues take turns in the rows (the first of each, the second of each ..), it is seen which of them have no others;
+   * where they do not, it is found out when it is asked for more in vain.
    */
   refill(mark: RefillMark, rows: readonly OpenRun[], complete: boolean): void {
     const since = this.#mark;
     if (since === undefined || mark !== since) return;
     this.#mark = undefined;
-    const seen = new Map<Queue, SeenQueue>();
-    for (const queue of this.#queues.values())
-      seen.set(queue, { wasShort: isShort(queue), rows: 0, news: 0, horizon: undefined, forgotten: undefined });
-    const groups = new Map<string, { rows: number; last: OpenRun }>();
+    const answer = this.#read(rows, since, complete);
+    this.#forgetUnlisted(answer, since);
+    const added = this.#keepListed(rows, answer, since);
+    this.#wakes.dropThrough(since.asOf);
+    this.#groupRunsLow = false;
+    for (const group of this.#groups.values()) {
+      // A sleeper is in no answer, and holds those behind it all the same.
+      if (group.spilledFrom !== undefined && (group.spilledFrom.notBefore ?? since.asOf) > since.asOf)
+        setBound(answer.bounds, group.key, group.spilledFrom);
+      group.spilledFrom = answer.bounds.get(group.key);
+      group.isCapped = since.capped.has(group.key);
+      group.low = group.line.size >> 2;
+      this.#settle(group);
+    }
+    for (const waiting of added)
+      if (waiting.group !== undefined && waiting.group.offered !== waiting) waiting.since = Number.POSITIVE_INFINITY;
+    let hasMore = !complete || since.spilled || answer.bounds.size > 0 || this.#wakes.earliest < Number.POSITIVE_INFINITY;
+    for (const [queue, part] of answer.queues) {
+      if (part.isWhole) queue.isCut = false;
+      else if (part.news > 0 || part.forgotten !== undefined) queue.isCut = true;
+      // It was asked for, and nothing came although others were given more room.
+      else if (part.wasShort && part.rows > 0 && part.rows < answer.mostRows - 1) queue.isCut = false;
+      queue.horizon = queue.isCut ? moreUrgent(part.last ?? queue.horizon, part.forgotten, this.#now) : undefined;
+      const refused = since.refused.get(queue);
+      if (
+        refused !== undefined &&
+        (refused.runIds.length > mostRefusedKnown || !refused.runIds.every((runId) => this.#isKnown(runId, since)))
+      ) {
+        queue.isCut = true;
+        queue.horizon = moreUrgent(queue.horizon, refused.first, this.#now);
+      }
+      queue.low = queue.ready.size >> 2;
+      hasMore ||= queue.isCut;
+    }
+    this.#spilled = hasMore;
+    if (this.#waiting.size > this.#mostKept) this.#makeRoom();
+    this.#refilledAt = this.#askedAt > Number.NEGATIVE_INFINITY ? this.#askedAt : undefined;
+    for (const queue of this.#queues.values()) queue.pauseMs = isShort(queue) ? longerPause(queue.pauseMs) : 0;
+    this.#groupPauseMs = this.#groupRunsLow ? longerPause(this.#groupPauseMs) : 0;
+    this.#choosePerGroup(rows.length, mark.limit);
+  }
+
+  /** What the answer says of each queue, and up to where of each group. */
+  #read(rows: readonly OpenRun[], since: Mark, complete: boolean): Answer {
+    const queues = new Map<Queue, PartOfQueue>();
+    const partOf = (queue: Queue): PartOfQueue => {
+      const known = queues.get(queue);
+      if (known !== undefined) return known;
+      const part: PartOfQueue = { wasShort: isShort(queue), isWhole: complete, rows: 0, news: 0, last: undefined, forgotten: undefined };
+      queues.set(queue, part);
+      return part;
+    };
+    for (const queue of this.#queues.values()) partOf(queue);
     const listed = new Set<string>();
+    const groups = new Map<string, { rows: number; last: OpenRun }>();
+    let mostRows = 0;
+    let takeTurns = true;
     for (const row of rows) {
       listed.add(row.runId);
-      const queue = this.#queueOf(row.queue);
-      const own = seen.get(queue) ?? { wasShort: false, rows: 0, news: 0, horizon: undefined, forgotten: undefined };
-      seen.set(queue, own);
-      own.rows += 1;
+      const part = partOf(this.#queueOf(row.queue));
+      part.rows += 1;
+      if (part.rows < mostRows) takeTurns = false;
+      mostRows = Math.max(mostRows, part.rows);
       if (row.group === null) continue;
       const group = groups.get(row.group.key);
       if (group === undefined) groups.set(row.group.key, { rows: 1, last: row });
@@ -535,74 +593,52 @@ export class Backlog {
         if (groupOrder(row, group.last) > 0) group.last = row;
       }
     }
+    // An answer without any of a queue may have been full before it came to it.
+    if (takeTurns) for (const part of queues.values()) part.isWhole ||= part.rows > 0 && part.rows < mostRows - 1;
+    const bounds = new Map(since.spilledFrom);
+    const fullGroup = Math.min(since.perGroup, this.#usualPerGroup);
+    for (const [key, group] of groups) {
+      if (group.rows < fullGroup) continue;
+      since.capped.add(key);
+      setBound(bounds, key, group.last);
+    }
+    return { complete, queues, mostRows, listed, bounds };
+  }
 
-    const bounds = new Map<string, OpenRun>(since.spilledFrom);
-    const bound = (key: string, run: OpenRun): void => {
-      const known = bounds.get(key);
-      if (known === undefined || groupOrder(run, known) < 0) bounds.set(key, run);
-    };
+  #forgetUnlisted({ complete, queues, listed, bounds }: Answer, since: Mark): void {
     for (const waiting of this.#waiting.values()) {
       const { run, queue, group } = waiting;
       if (waiting.arrival > since.arrivals || run.notBefore !== null || listed.has(run.runId)) continue;
-      const own = seen.get(queue);
-      // An answer that was full before it came to this queue says nothing of it.
-      if (!complete && own?.rows === 0) continue;
+      const part = queues.get(queue);
+      if (part === undefined || (part.rows === 0 && !part.isWhole)) continue;
       this.#forget(waiting);
-      if (complete || own === undefined) continue;
-      own.forgotten = moreUrgent(own.forgotten, waiting, this.#now);
-      if (group !== undefined) bound(group.key, run);
+      if (complete) continue;
+      if (!part.isWhole) part.forgotten = moreUrgent(part.forgotten, waiting, this.#now);
+      if (group !== undefined) setBound(bounds, group.key, run);
     }
-    const fullGroup = Math.min(mark.perGroup, this.#usualPerGroup);
-    const capped = since.capped;
-    for (const [key, group] of groups) {
-      if (group.rows < fullGroup) continue;
-      capped.add(key);
-      bound(key, group.last);
-    }
+  }
 
+  /** Answers those that are new. */
+  #keepListed(rows: readonly OpenRun[], { queues }: Answer, since: Mark): Waiting[] {
     const added: Waiting[] = [];
     for (const row of rows) {
       const waiting = this.#waiting.get(row.runId) ?? this.#newWaiting(row);
-      const own = seen.get(waiting.queue);
-      if (own !== undefined) own.horizon = lessUrgent(own.horizon, waiting, this.#now);
-      if (waiting.waits || this.#atWork.has(row.runId) || since.ended.has(row.runId)) continue;
+      const part = queues.get(waiting.queue);
+      if (part === undefined) continue;
+      part.last = lessUrgent(part.last, waiting, this.#now);
+      if (waiting.waits || this.#isKnown(row.runId, since)) continue;
       if (row.scheduleId !== null && since.droppedSchedules.has(row.scheduleId)) continue;
-      if (own !== undefined) own.news += 1;
+      part.news += 1;
       waiting.waitedFor = waiting.queue.waitedFor;
       this.#keep(waiting);
       added.push(waiting);
     }
-    this.#wakes.dropThrough(since.asOf);
-    this.#spilled = !complete || since.spilled || bounds.size > 0 || this.#wakes.earliest < Number.POSITIVE_INFINITY;
+    return added;
+  }
 
-    this.#groupRunsLow = false;
-    for (const group of this.#groups.values()) {
-      group.spilledFrom = bounds.get(group.key);
-      group.isCapped = capped.has(group.key);
-      group.low = group.line.size >> 2;
-      this.#settle(group);
-    }
-    for (const waiting of added)
-      if (waiting.group !== undefined && waiting.group.offered !== waiting) waiting.since = Number.POSITIVE_INFINITY;
-    const mostRows = Math.max(...[...seen.values()].map((own) => own.rows));
-    for (const [queue, own] of seen) {
-      const refused = since.horizons.get(queue);
-      if (complete) queue.isCut = false;
-      else if (own.news > 0 || own.forgotten !== undefined) queue.isCut = true;
-      // It was asked for, and nothing came although others were given more room. (Without any room it may have more.)
-      else if (own.wasShort && own.rows > 0 && own.rows < mostRows - 1) queue.isCut = false;
-      queue.horizon = queue.isCut ? moreUrgent(own.horizon ?? queue.horizon, own.forgotten, this.#now) : undefined;
-      if (refused !== undefined) {
-        queue.isCut = true;
-        queue.horizon = moreUrgent(queue.horizon, refused, this.#now);
-      }
-      queue.low = queue.ready.size >> 2;
-    }
-    if (this.#waiting.size > this.#mostKept) this.#makeRoom();
-    this.#refilledAt = this.#askedAt > Number.NEGATIVE_INFINITY ? this.#askedAt : undefined;
-    for (const queue of this.#queues.values()) queue.pauseMs = isShort(queue) ? longerPause(queue.pauseMs) : 0;
-    this.#groupPauseMs = this.#groupRunsLow ? longerPause(this.#groupPauseMs) : 0;
-    this.#choosePerGroup(rows.length, mark.limit);
+  /** It waits in memory, is at work, or has ended since. */
+  #isKnown(runId: string, since: Mark): boolean {
+    return this.#waiting.has(runId) || this.#atWork.has(runId) || since.ended.has(runId);
   }
 
   /** How deep to look into each group the next time. */
@@ -678,7 +714,15 @@ export class Backlog {
   #cut(queue: Queue, spilled: Waiting): void {
     queue.isCut = true;
     queue.horizon = moreUrgent(queue.horizon, spilled, this.#now);
-    this.#mark?.horizons.set(queue, moreUrgent(this.#mark.horizons.get(queue), spilled, this.#now) ?? spilled);
+    // There is news in the table now.
+    queue.pauseMs = Math.min(queue.pauseMs, shortestPauseMs);
+    const refused = this.#mark?.refused.get(queue);
+    if (refused === undefined) {
+      this.#mark?.refused.set(queue, { first: spilled, runIds: [spilled.run.runId] });
+      return;
+    }
+    refused.first = moreUrgent(refused.first, spilled, this.#now) ?? spilled;
+    if (refused.runIds.length <= mostRefusedKnown) refused.runIds.push(spilled.run.runId);
   }
 
   /** An eighth at a time, so that the sorting is shared by many. */
@@ -712,14 +756,6 @@ export class Backlog {
     }
     members.sort((one, other) => -byRank(one, other));
     for (const waiting of members.slice(0, Math.ceil(members.length / 8))) {
-      if (!waiting.waits) continue;
-      const { run, group } = waiting;
-      // Who stands behind it in its group could not start before it.
-      const behind = group === undefined ? [] : group.line.items.filter((each) => !each.asleep && groupOrder(each.run, run) > 0);
-      for (const each of behind) {
-        this.#pushOut(each);
-        this.#cut(each.queue, each);
-      }
       this.#pushOut(waiting);
       this.#cut(largest, waiting);
     }
@@ -828,11 +864,23 @@ interface Queue {
   pauseMs: number;
 }
 
-interface SeenQueue {
+interface Answer {
+  readonly complete: boolean;
+  readonly queues: Map<Queue, PartOfQueue>;
+  readonly mostRows: number;
+  readonly listed: ReadonlySet<string>;
+  /** By group, from where on the table has more than memory. */
+  readonly bounds: Map<string, OpenRun>;
+}
+
+interface PartOfQueue {
   readonly wasShort: boolean;
+  /** The table has no others of this queue, but of groups. */
+  isWhole: boolean;
   rows: number;
   news: number;
-  horizon: Waiting | undefined;
+  last: Waiting | undefined;
+  /** The most urgent that had to leave memory. */
   forgotten: Waiting | undefined;
 }
 
@@ -841,7 +889,7 @@ interface Mark extends RefillMark {
   readonly asOf: Instant;
   readonly ended: Set<string>;
   readonly droppedSchedules: Set<number>;
-  readonly horizons: Map<Queue, Waiting>;
+  readonly refused: Map<Queue, { first: Waiting; readonly runIds: string[] }>;
   readonly spilledFrom: Map<string, OpenRun>;
   readonly capped: Set<string>;
   spilled: boolean;
@@ -880,6 +928,11 @@ const wakesSooner = (one: Waiting, other: Waiting): number =>
 function urgency(one: Waiting, other: Waiting, now: Instant): number {
   for (const each of [one, other]) if (!each.queue.ready.holds(each)) rankAt(each, now);
   return byRank(one, other);
+}
+
+function setBound(bounds: Map<string, OpenRun>, key: string, run: OpenRun): void {
+  const known = bounds.get(key);
+  if (known === undefined || groupOrder(run, known) < 0) bounds.set(key, run);
 }
 
 function moreUrgent(one: Waiting | undefined, other: Waiting | undefined, now: Instant): Waiting | undefined {
