@@ -1,5 +1,5 @@
 // BACKFILL SCHEDULE name FROM ts TO ts: runs for the instants of the past, in their order. Where a scheduler runs it has them all at
-// once, in one unit; where none does, each is opened when its turn comes, so that what is stopped leaves nothing behind.
+// once; where none does, each is opened when its turn comes, so that what is stopped leaves nothing behind.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { formatInstant, type Instant } from '../../core/instant.ts';
@@ -44,10 +44,18 @@ export async function backfillSchedule(statement: BackfillStatement, context: St
   }
   const group = { key: `backfill:${newRunId(context.now)}`, limit: limitOf(statement) };
   if (!context.engine.scheduler.isOn) return backfillHere(statement, { stored, instants, group }, context, signal, told);
-  const runs = instants.map((scheduledAt) => newRun(stored, scheduledAt, group, context));
-  await context.engine.scheduler.byHand(runs);
-  return told(runs.map(({ scheduledAt, runId }) => ({ scheduledAt, runId, outcome: 'opened' })));
+  const rows: Row[] = [];
+  for (let at = 0; at < instants.length && !signal.aborted; at += openedAtOnce) {
+    const runs = instants.slice(at, at + openedAtOnce).map((scheduledAt) => newRun(stored, scheduledAt, group, context));
+    await context.engine.scheduler.byHand(runs);
+    for (const { scheduledAt, runId } of runs) rows.push({ scheduledAt, runId, outcome: 'opened' });
+    await context.engine.clock.yieldTurn();
+  }
+  return told(rows, [], rows.length < instants.length ? stopped(statement, rows.length, instants.length) : undefined);
 }
+
+/** In one transaction: more would hold up what is due in the meantime. */
+const openedAtOnce = 5000;
 
 async function instantsOf(
   { name, from, to, onlyMissing }: BackfillStatement,
@@ -123,14 +131,18 @@ async function backfillHere(
 function failureIn(ended: readonly FinishedRun[], planned: number, { name }: BackfillStatement): Diagnostic | undefined {
   const failures = ended.filter(({ state }) => state !== 'succeeded' && state !== 'skipped');
   const [first] = failures;
-  const hint = 'the same with ONLY MISSING runs the rest';
-  if (ended.length < planned) {
-    return new Diagnostic('cancelled', `stopped after ${ended.length} of ${planned} runs`, { span: name.span, hint });
-  }
+  if (ended.length < planned) return stopped({ name }, ended.length, planned);
   if (first === undefined) return undefined;
   const reason = first.reason === null ? first.state : `${first.state}; ${first.reason}`;
   return new Diagnostic('run_failed', `${failures.length} of ${planned} runs did not succeed; the first: ${reason}`, {
     span: name.span,
     hint: failureOf(first, name.span)?.hint,
+  });
+}
+
+function stopped({ name }: Pick<BackfillStatement, 'name'>, done: number, planned: number): Diagnostic {
+  return new Diagnostic('cancelled', `stopped after ${done} of ${planned} runs`, {
+    span: name.span,
+    hint: 'the same with ONLY MISSING runs the rest',
   });
 }
