@@ -348,6 +348,7 @@ export class Scheduler {
       const problem = this.#roster.apply(change, this.#tick);
       if (change.kind === 'dropped') {
         for (const run of this.#backlog.removeSchedule(scheduleId)) this.#byHand.delete(run.runId);
+        this.#tellDropped();
         this.#watch.dropped(scheduleId);
         this.#forget(this.#followers.drop(scheduleId));
       }
@@ -493,7 +494,9 @@ export class Scheduler {
     this.#behindSinceMs = undefined;
     // What waits for an instant of the wrong time would wait for ever.
     await this.#refilling;
+    const { starts } = this.#backlog;
     this.#backlog = new Backlog();
+    this.#backlog.recall(starts);
     this.#backlog.configure(this.#queues, this.#demand().workers);
     for (const { run } of this.#running.values()) this.#backlog.begin(run);
     this.#hasUnknownSleepers = true;
@@ -1043,7 +1046,7 @@ export class Scheduler {
   #enqueue(run: OpenRun): void {
     if (this.#mode === 'off' && this.#hostNow === undefined && !this.#byHand.has(run.runId)) return;
     if (this.#running.has(run.runId) || this.#closedBeside.delete(run.runId)) return;
-    this.#backlog.add(run);
+    this.#backlog.add(run, this.#hostNow ?? this.#ports.clock.now());
   }
 
   /** Free workers take what may start. */
@@ -1306,6 +1309,21 @@ export class Scheduler {
     this.#tellFinished(closing);
   }
 
+  /** Whoever waits for a run that the drop of its schedule has closed. */
+  #tellDropped(): void {
+    for (const runId of this.#waiters.keys()) {
+      if (this.#running.has(runId)) continue;
+      this.#calls
+        .untilAnswered('fate', (signal) => this.#ports.ledger.fate(runId, signal))
+        .then((fate) => {
+          if (fate.kind === 'closed') this.#tellFinished({ ...fate.closing, outcome: null, counters: noCounters, waitedFor: null });
+        })
+        .catch(() => {
+          // The scheduler stops, and tells them itself.
+        });
+    }
+  }
+
   #tellFinished(closing: Closing): void {
     const { run, startedAt, finishedAt, outcome } = closing;
     const finished: FinishedRun = {
@@ -1512,7 +1530,7 @@ function failedOutcome(error: unknown): Outcome {
 }
 
 /** The same for all attempts of a fire. What follows a run has its root too, and is another schedule's. */
-const chainOf = ({ scheduleId, rootRunId }: OpenRun): string => `${scheduleId} ${rootRunId}`;
+const chainOf = ({ scheduleId, rootRunId, runId }: OpenRun): string => (scheduleId === null ? runId : `${scheduleId} ${rootRunId}`);
 
 /** Nothing is left that could be left out. */
 function isBare(outcome: Outcome): boolean {

@@ -132,6 +132,11 @@ export class Backlog {
     }
   }
 
+  /** What `recall` needs, for whoever begins anew. */
+  get starts(): { readonly queue: string; readonly at: Instant }[] {
+    return [...this.#queues.values()].flatMap(({ name, starts }) => starts.map((at) => ({ queue: name, at })));
+  }
+
   /** The next run, which counts as at work from now on; undefined: nothing may start now. */
   take(now: Instant, accept?: (run: OpenRun) => boolean): Taken | undefined {
     this.#observe(now);
@@ -220,8 +225,9 @@ export class Backlog {
 
   // ---- What waits ----
 
-  /** An open run that is durable in the table; it is kept, or only remembered as spilled. */
-  add(run: OpenRun): void {
+  /** An open run that is durable in the table; it is kept, or only remembered as spilled. `now`: the clock may have been set back. */
+  add(run: OpenRun, now: Instant = this.#now): void {
+    if (now < this.#now) this.#observe(now);
     if (this.#waiting.has(run.runId) || this.#atWork.has(run.runId)) return;
     const waiting = this.#newWaiting(run);
     if (!this.#fits(waiting)) {
