@@ -126,38 +126,39 @@ export class FaultyLedger implements Ledger {
     signal.throwIfAborted();
     const faults = this.#faults;
     const { random } = faults;
-    const profile = faults.at(clock.monotonicMs());
+    // Asked anew each time: it may have become calm while the call was on its way.
+    const has = (fault: keyof FaultProfile): boolean => random.chance(faults.at(clock.monotonicMs())[fault]);
     if (faults.isBroken(clock.monotonicMs())) throw new Diagnostic('fatal', `the database is gone (${what})`);
-    if (random.chance(profile.slow)) await clock.sleep(random.spread(1, 200));
-    if (random.chance(profile.crash)) {
+    if (has('slow')) await clock.sleep(random.spread(1, 200));
+    if (has('crash')) {
       world.note(`the process dies before ${what}`);
       world.die();
       return never();
     }
-    if (random.chance(profile.before)) {
+    if (has('before')) {
       world.note(`${what} fails before its effect`);
       throw failure(random, what);
     }
-    if (random.chance(profile.fatal)) {
-      const has = random.chance(0.5);
-      world.note(`${what} is the last call of this database for a while, ${has ? 'with' : 'without'} its effect`);
+    if (has('fatal')) {
+      const takesEffect = random.chance(0.5);
+      world.note(`${what} is the last call of this database for a while, ${takesEffect ? 'with' : 'without'} its effect`);
       faults.break(clock.monotonicMs() + random.spread(100, 10 * minute));
-      if (has) await effect(neverAborted);
+      if (takesEffect) await effect(neverAborted);
       throw new Diagnostic('fatal', `the database is gone (${what})`);
     }
-    if (random.chance(profile.hangs)) return this.#hang(what, signal, effect);
+    if (has('hangs')) return this.#hang(what, signal, effect);
     const answer = await effect(signal);
     if (!world.isAlive()) return never();
-    if (random.chance(profile.crash)) {
+    if (has('crash')) {
       world.note(`the process dies after ${what}`);
       world.die();
       return never();
     }
-    if (random.chance(profile.after)) {
+    if (has('after')) {
       world.note(`${what} fails after its effect`);
       throw failure(random, what);
     }
-    if (random.chance(profile.slow)) await clock.sleep(random.spread(1, 200));
+    if (has('slow')) await clock.sleep(random.spread(1, 200));
     return world.isAlive() ? answer : never();
   }
 

@@ -1,6 +1,8 @@
 // What seeds have found, told as stories: each was a bug once.
 
 import { describe, expect, test } from 'vitest';
+import { openedRun, refusedClosing } from '../../src/scheduler/opening.ts';
+import { noCounters } from '../../src/scheduler/run.ts';
 import { at, failed, Stage, succeeded } from './stage.ts';
 
 describe('what the simulator has found', () => {
@@ -241,5 +243,49 @@ describe('what the simulator has found', () => {
     await paused;
     expect(stage.started).toEqual([]);
     expect(stage.ledger.openRuns).toEqual([]);
+  });
+
+  test('a retry waits for its time also when the clock was set back a moment ago', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('once', "at '2027-06-15 12:00:10'", {
+      retry: { maxRetries: 1, delayMs: 60_000, backoff: 'fixed', maxDelayMs: 60_000, jitter: false },
+    });
+    stage.work = async () => {
+      await stage.clock.sleep(1000);
+      stage.clock.jump(-300_000);
+      return failed;
+    };
+    await stage.scheduler().start();
+    await stage.clock.advance(50_000);
+    expect(stage.started).toEqual(['once 12:00:10']);
+  });
+
+  test('a queue’s rate holds when a clock that was set back is believed', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.ledger.defineQueue({ name: 'default', weight: 1, concurrency: null, rate: { count: 1, perMs: 1_800_000 }, paused: false });
+    stage.define('often', 'every 10s');
+    await stage.scheduler().start();
+    await stage.clock.advance(60_000);
+    stage.clock.jump(-3_600_000);
+    await stage.clock.advance(1_000_000);
+    expect(stage.started).toEqual(['often 12:00:10']);
+  });
+
+  test('whoever waits for a run hears that it was dropped', async () => {
+    const stage = new Stage(at('12:00:00'));
+    const definition = stage.define('dropped', undefined);
+    const scheduler = stage.scheduler();
+    await scheduler.start();
+    stage.ledger.defineQueue({ name: 'default', weight: 1, concurrency: null, rate: null, paused: true });
+    await scheduler.change(() => Promise.resolve());
+    const run = openedRun(definition, { runId: 'h1', trigger: 'manual', scheduledAt: at('12:00:00'), openedAt: at('12:00:00') });
+    const finished = scheduler.finished('h1');
+    await scheduler.byHand([run]);
+    await scheduler.change(async () => {
+      stage.ledger.drop(definition.scheduleId);
+      const closing = refusedClosing(run, 'cancelled', 'dropped', at('12:00:00'), noCounters);
+      await stage.ledger.write([[{ kind: 'close', closing }]], new AbortController().signal);
+    });
+    expect(await finished).toMatchObject({ runId: 'h1', state: 'cancelled', reason: 'dropped' });
   });
 });

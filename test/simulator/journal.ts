@@ -405,6 +405,8 @@ export class Journal {
           break;
         case 'begin': {
           const record = this.#runs.get(write.runId);
+          const isDead = record?.begunIn !== undefined && record.begunIn === record.diedIn;
+          this.#check(!isDead, 'what began durably is not begun again', () => `${write.runId} began in life ${record?.begunIn}`);
           if (record !== undefined) record.begunIn = this.#life;
           this.note(`begun ${write.runId}`);
           break;
@@ -780,6 +782,13 @@ export class Journal {
     successes.add(run.scheduledAt);
   }
 
+  /** Its effects are there, although it was closed already. */
+  unfenced(run: OpenRun): 'removed' {
+    const record = this.#runs.get(run.runId);
+    if (record !== undefined) record.hasEffects = true;
+    return 'removed';
+  }
+
   #settled(runId: string, writes: readonly Write[]): void {
     const record = this.#runs.get(runId);
     this.note(`settle ${runId}`);
@@ -1009,7 +1018,7 @@ export class Journal {
     // A clock that was set in between says nothing of how long it has waited.
     const leftMs = run.notBefore === null ? 0 : run.notBefore - this.#clock.now();
     const waitedMs = nowMs - record.openedMs;
-    const early = leftMs > 0 && nowMs - this.#jumpedMs > 10 * minute && waitedMs < (run.notBefore ?? 0) - run.openedAt - 1;
+    const early = leftMs > 0 && waitedMs < (run.notBefore ?? 0) - run.openedAt - 1;
     this.#check(!early, 'retries at the right time', () => `${run.runId} starts ${leftMs} ms early`);
     const others = [...this.#executing];
     const settled = nowMs > this.#configuredMs;
@@ -1051,7 +1060,7 @@ export class Journal {
     const starts = this.#starts.get(record.run.queue) ?? [];
     this.#starts.set(record.run.queue, starts);
     // What begins durably first was taken before: nobody sees when.
-    if (this.#suspects.has(record)) return;
+    if (record.begunIn === this.#life) return;
     starts.push({ atMs: nowMs, record });
     const rate = queue?.rate ?? null;
     if (rate === null) return;

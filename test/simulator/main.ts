@@ -10,6 +10,7 @@ function numberOf(name: string): number | undefined {
 
 const first = numberOf('seed') ?? 1;
 const seeds = numberOf('seeds');
+const rough = process.argv.includes('--rough');
 const fires = numberOf('fires');
 const soak = process.argv.includes('--soak');
 const most = soak ? Number.POSITIVE_INFINITY : (seeds ?? 1);
@@ -21,7 +22,7 @@ let virtualMs = 0;
 let broken = 0;
 
 for (let seed = first; seed < first + most; seed++) {
-  const played = await play({ seed, trace: isOne, ...sized });
+  const played = await play({ seed, trace: isOne, rough, ...sized });
   for (const [name, count] of Object.entries(played.counts)) totals.set(name, (totals.get(name) ?? 0) + count);
   virtualMs += played.virtualMs;
   if (isOne) console.log(played.lines.join('\n'));

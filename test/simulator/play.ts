@@ -17,6 +17,8 @@ export interface PlayOptions {
   readonly seed: number;
   /** About so many instants fall into a play. */
   readonly fires?: number;
+  /** More goes wrong than elsewhere: what is broken shows sooner. */
+  readonly rough?: boolean;
   readonly trace?: boolean;
   readonly plant?: Plant;
   /** In memory without it. */
@@ -38,7 +40,7 @@ const mostTurnsASecond = 200_000;
 export async function play(options: PlayOptions): Promise<Played> {
   const random = new Random(options.seed);
   const maker = new WorldMaker(random.stream('world'));
-  const world = maker.make({ fires: options.fires ?? 120 });
+  const world = maker.make({ fires: options.fires ?? 120, rough: options.rough ?? false });
   const clock = new VirtualClock({ startAt: world.startAt, ...(options.settle === undefined ? {} : { settle: options.settle }) });
   const journal = new Journal({ world, clock, trace: options.trace ?? false });
   const store = (await options.openStore?.(world, journal)) ?? new MemoryStore(world, journal);
@@ -209,7 +211,7 @@ class Player {
     const known = run.scheduleId === null ? undefined : this.#work.get(run.schedule);
     const exe = run.exe === 'sql' ? 'sql' : 'command';
     if (known !== undefined) return { ...known, exe };
-    return { exe, leastMs: 1, mostMs: 100, fails: 0.2, hangs: 0, throws: 0, kills: 0, skips: 0 };
+    return { exe, leastMs: 1, mostMs: 100, fails: 0.2, hangs: 0, throws: 0, kills: 0, skips: 0, commitMs: 10 };
   }
 
   // ---- What happens ----
@@ -365,7 +367,7 @@ class Player {
       after: [],
       effectiveFrom: at,
     });
-    this.#work.set(name, maker.work(definition, false));
+    this.#work.set(name, maker.work(definition));
     this.#state(() => {
       const taken = this.#parts.journal.definitions.some((other) => other.name === name);
       return taken ? undefined : { kind: 'define', definition };
@@ -466,7 +468,11 @@ class Player {
     for (const { name } of this.#queues) this.#alterQueue(name, { paused: false, rate: null });
     // A clock that stands behind is believed after ten minutes.
     if (!(await this.#until(in_(11 * minute)))) return;
-    if (life.scheduler.mode !== 'running') return this.#violated('it runs when nothing hinders it', `mode ${life.scheduler.mode}`);
+    const { mode, clockBehind, storageLow, troubled } = life.scheduler;
+    if (mode !== 'running' || clockBehind || storageLow || troubled) {
+      const why = [mode, clockBehind ? 'the clock is behind' : '', storageLow ? 'no room' : '', troubled ? 'trouble' : ''].join(' ');
+      return this.#violated('it runs when nothing hinders it', why);
+    }
     journal.handled(clock.now() - 1);
     for (const definition of journal.definitions) {
       const { scheduleId } = definition;
@@ -486,6 +492,7 @@ class Player {
     }
     if (!(await this.#until(in_(minute)))) return;
     journal.finally();
+    if (!life.isAlive) return this.#violated('nothing goes wrong any more', 'and yet the process has died');
     this.#isEmpty(life);
     let ended = false;
     void life.scheduler.stop({ graceMs: 0 }).then(() => {

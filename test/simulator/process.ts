@@ -28,7 +28,7 @@ export interface LifeParts {
 /** Where a test breaks something on purpose. */
 export interface Plant {
   readonly ports?: (ports: Ports) => Ports;
-  /** Executes without asking whether the run is still open. */
+  /** What a run has done stays, also where the run was closed by somebody else. */
   readonly unfenced?: boolean;
 }
 
@@ -148,14 +148,16 @@ export class Life {
       counters,
       waitedFor: work.waitedFor,
     };
-    if (chance.chance(0.3)) await this.clock.sleep(chance.spread(1, 50));
-    if (!this.#alive) return never();
-    if (chance.chance(faults.at(this.clock.monotonicMs()).crash)) {
+    // Once it is sent, a commit may become true after its process is gone.
+    if (chance.chance(0.3)) await this.#parts.clock.sleep(chance.spread(1, faults.isOver ? 10 : profile.commitMs));
+    if (!this.#alive && chance.chance(0.5)) return never();
+    if (this.#alive && chance.chance(faults.at(this.clock.monotonicMs()).crash)) {
       journal.note(`the process dies before ${run.runId} commits`);
       this.die();
       return never();
     }
-    const closed = await store.closeInside(closing, marks);
+    const fenced = await store.closeInside(closing, marks);
+    const closed = fenced === 'fenced' && this.#parts.plant.unfenced === true ? journal.unfenced(run) : fenced;
     if (!this.#alive) return never();
     if (chance.chance(faults.at(this.clock.monotonicMs()).crash)) {
       journal.note(`the process dies after ${run.runId} has committed`);

@@ -36,6 +36,8 @@ export interface WorkProfile {
   readonly kills: number;
   /** `when` refuses it. */
   readonly skips: number;
+  /** How long its commit may be on its way, also beyond the end of its process. */
+  readonly commitMs: number;
 }
 
 /** Probabilities at each call of the ledger. */
@@ -112,9 +114,10 @@ export class WorldMaker {
     this.startAt = random.pick(starts) + random.pick([0, 0, 1, 500, random.whole(0, 6 * hour)]);
   }
 
-  make({ fires }: { readonly fires: number }): World {
+  /** `rough`: more goes wrong in it than anywhere else. */
+  make({ fires, rough }: { readonly fires: number; readonly rough: boolean }): World {
     const random = this.#random;
-    const calm = random.chance(0.2);
+    const calm = random.chance(0.2) && !rough;
     const queues = this.#queues();
     const count = random.weighed([
       [random.whole(1, 3), 4],
@@ -140,9 +143,9 @@ export class WorldMaker {
       settings: this.settings(),
       queues,
       definitions,
-      work: new Map(definitions.map((definition) => [definition.name, this.work(definition, calm)])),
-      script: this.#script(horizonMs, calm),
-      faults: calm ? noFaults : this.#faults(),
+      work: new Map(definitions.map((definition) => [definition.name, this.work(definition, { calm, rough })])),
+      script: this.#script(horizonMs, calm, rough),
+      faults: calm ? noFaults : this.#faults(rough),
     };
   }
 
@@ -268,7 +271,7 @@ export class WorldMaker {
     };
   }
 
-  work(definition: Definition, calm: boolean): WorkProfile {
+  work(definition: Definition, { calm = false, rough = false } = {}): WorkProfile {
     const random = this.#random;
     const mostMs = random.spread(10, 20 * minute);
     return {
@@ -280,6 +283,7 @@ export class WorldMaker {
       throws: random.pick([0, 0, 0, 0.05]),
       kills: calm ? 0 : random.pick([0, 0, 0, 0, 0.03]),
       skips: random.pick([0, 0, 0, 0.1]),
+      commitMs: rough ? 30_000 : random.pick([10, 50, 50, 10_000]),
     };
   }
 
@@ -346,21 +350,21 @@ export class WorldMaker {
     return Math.min(...next) - startAt;
   }
 
-  #faults(): FaultProfile {
+  #faults(rough: boolean): FaultProfile {
     const random = this.#random;
-    const level = random.pick([0, 0.002, 0.01, 0.03]);
+    const level = rough ? 0.02 : random.pick([0, 0.002, 0.01, 0.03]);
     return {
       slow: random.pick([0, 0.1, 0.5]),
       before: level,
       after: level,
       hangs: level / 4,
       fatal: random.pick([0, 0, level / 10]),
-      crash: random.pick([0, 0, level / 3]),
+      crash: rough ? level / 2 : random.pick([0, 0, level / 3]),
       lookMs: random.pick([0, 0, 0, 1, 12, 26]),
     };
   }
 
-  #script(horizonMs: number, calm: boolean): ScriptEvent[] {
+  #script(horizonMs: number, calm: boolean, rough: boolean): ScriptEvent[] {
     const random = this.#random;
     const events: ScriptEvent[] = [];
     const count = random.weighed([
@@ -373,6 +377,7 @@ export class WorldMaker {
       const ms = random.whole(0, horizonMs);
       return random.chance(0.3) ? ms - (ms % minute) + random.pick([0, 1, 5, -1, -5]) : ms;
     };
+    if (rough) events.push({ atMs: at() / 2, kind: 'jump', ms: -hour });
     const shortly = (): number => random.spread(second, Math.max(horizonMs / 3, minute));
     for (let index = 0; index < count; index++) {
       const atMs = Math.max(at(), 0);
