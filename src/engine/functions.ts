@@ -111,8 +111,14 @@ export function registerFunctions(database: NativeDatabase, { timings, clock, zo
 
   // cron.upcoming: (cache key, timing, calendar or '', from, until) -> due instants in [from, until).
   register('cuckoo_fn_fires', ['text', 'text', 'text', 'instant', 'instant'], LIST(TIMESTAMPTZ), (key, timing, calendar, from, until) => {
-    const compiled = compile(timings.get(key(), timing(), calendar()));
-    const fires = firesBetween(compiled, Math.ceil(from()) - 1, Math.ceil(until()), mostFires + 1);
+    let fires: Instant[];
+    try {
+      const compiled = compile(timings.get(key(), timing(), calendar()));
+      fires = firesBetween(compiled, Math.ceil(from()) - 1, Math.ceil(until()), mostFires + 1);
+    } catch {
+      // It cannot be read, which cron.schedule_health tells, and must not hide the others.
+      fires = [];
+    }
     if (fires.length > mostFires) {
       throw new Diagnostic('too_large', `a schedule fires more than ${mostFires} times in this stretch`, { hint: 'ask for a shorter one' });
     }

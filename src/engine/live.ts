@@ -24,8 +24,13 @@ export function registerLive(database: NativeDatabase, scheduler: Scheduler, tim
       for (let row = 0; row < input.rowCount; row++) {
         const [key, text, calendar] = [keys, texts, calendars].map((column) => column?.getItem(row));
         if (typeof key !== 'string' || typeof text !== 'string' || typeof calendar !== 'string') continue;
-        const at = nextRun(timings.get(key, text, calendar), now, Number(starts?.getItem(row)) / 1000);
-        output.setItem(row, at === undefined ? null : BigInt(at) * 1000n);
+        try {
+          const at = nextRun(timings.get(key, text, calendar), now, Number(starts?.getItem(row)) / 1000);
+          output.setItem(row, at === undefined ? null : BigInt(at) * 1000n);
+        } catch {
+          // It cannot be read, which cron.schedule_health tells, and must not hide the others.
+          output.setItem(row, null);
+        }
       }
     },
   });

@@ -129,7 +129,8 @@ export class Catalogue {
     const unreadable: { schedule: string; message: string }[] = [];
     for (const row of await this.#connection.all<ScheduleRow>(this.#sql.schedules)) {
       try {
-        schedules.push(storedSchedule(row));
+        const stored = storedSchedule(row);
+        if (stored.schedule !== undefined) schedules.push(stored);
       } catch (error) {
         unreadable.push({ schedule: row.name, message: error instanceof Error ? error.message : String(error) });
       }
@@ -264,7 +265,7 @@ export class Catalogue {
       changed: JSON.stringify(changed),
       at,
       by,
-      bound: definition === null ? null : JSON.stringify(stored.schedule),
+      bound: definition === null ? null : (JSON.stringify(stored.schedule) ?? null),
     });
   }
 
@@ -507,17 +508,34 @@ function problemOf(error: Diagnostic, before: string): Diagnostic | undefined {
   return error.code === 'undefined_table' ? undefined : error.movedBy((index) => index - before.length);
 }
 
+/** One whose bound value cannot be read can still be dropped, disabled and defined anew; what needs its value says so. */
 function storedSchedule(row: ScheduleRow): StoredSchedule {
-  return {
+  const stored = {
     scheduleId: row.schedule_id,
     name: row.name,
     version: row.version,
     enabled: row.enabled,
     effectiveFrom: row.effective_from,
-    schedule: JSON.parse(row.bound) as Schedule,
     definition: row.definition,
     source: row.source,
   };
+  try {
+    return { ...stored, schedule: JSON.parse(row.bound) as Schedule };
+  } catch (error) {
+    const unreadable = new Diagnostic(
+      'internal',
+      `schedule ${row.name} cannot be read: ${error instanceof Error ? error.message : error}`,
+      {
+        hint: `define it again: UPSERT SCHEDULE ${row.name} ( .. ); or drop it`,
+        cause: error,
+      },
+    );
+    return Object.defineProperty(stored as StoredSchedule, 'schedule', {
+      get: () => {
+        throw unreadable;
+      },
+    });
+  }
 }
 
 function storedRoutine(row: RoutineRow): StoredRoutine {

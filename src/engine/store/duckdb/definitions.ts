@@ -193,11 +193,20 @@ const required: Readonly<Partial<Record<(typeof deciding)[number], Check>>> = {
   onSkip: isList,
 };
 
+/** And of those that may be missing. */
+const optional: typeof required = {
+  maxRuns: isNumber,
+  catchup: isOneOf('none', 'latest', 'all'),
+  timeoutMs: (value) => value === null || isNumber(value),
+};
+
 function policyOf(bound: Readonly<Record<string, JsonValue>>): Policy {
-  for (const [field, isRight] of Object.entries(required)) {
+  for (const field of Object.keys(required))
+    if (bound[field] === undefined) throw new Diagnostic('internal', `its bound value has no '${field}'`);
+  for (const [field, isRight] of Object.entries({ ...required, ...optional })) {
     const value = bound[field];
-    if (value === undefined) throw new Diagnostic('internal', `its bound value has no '${field}'`);
-    if (!isRight(value)) throw new Diagnostic('internal', `its bound value has a wrong '${field}': ${JSON.stringify(value)}`);
+    if (value !== undefined && !isRight(value))
+      throw new Diagnostic('internal', `its bound value has a wrong '${field}': ${JSON.stringify(value)}`);
   }
   return Object.fromEntries(
     deciding.filter((field) => bound[field] !== undefined).map((field) => [field, bound[field]]),

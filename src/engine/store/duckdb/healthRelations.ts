@@ -107,7 +107,7 @@ WITH moment AS MATERIALIZED (
 -- late or absent: fires that nobody has handled. Computed only where something can be due.
 ), unhandled AS MATERIALIZED (
   SELECT schedule_id, name, due, CASE WHEN due = 'epoch' THEN cuckoo_unreadable(cache_key, timing, calendar) END AS message,
-    TRY(bound->>'$.maxRuns')::BIGINT AS max_runs
+    TRY_CAST(TRY(bound->>'$.maxRuns') AS BIGINT) AS max_runs
   FROM (
     SELECT *, cuckoo_due_after(cache_key, timing, calendar, effective_from, watermark) AS due FROM (
       SELECT s.schedule_id, s.name, s.bound, coalesce(TRY(s.bound->>'$.timing'), '') AS timing, coalesce(c.bound->>'$.days', '') AS calendar, s.effective_from,
@@ -127,8 +127,8 @@ WITH moment AS MATERIALIZED (
 -- stuck: at work for longer than it may, or than can be meant.
 ), bounded AS (
   SELECT r.schedule, r.schedule_id, r.started_at, CASE
-      WHEN TRY(json_exists(s.bound, '$.timeoutMs')) THEN (s.bound->>'$.timeoutMs')::DOUBLE
-      WHEN TRY(json_exists(p.bound, '$.timeoutMs')) THEN (p.bound->>'$.timeoutMs')::DOUBLE
+      WHEN TRY(json_exists(s.bound, '$.timeoutMs')) THEN TRY_CAST(s.bound->>'$.timeoutMs' AS DOUBLE)
+      WHEN TRY(json_exists(p.bound, '$.timeoutMs')) THEN TRY_CAST(p.bound->>'$.timeoutMs' AS DOUBLE)
       WHEN r.exe IN ('sql', 'pipeline') OR (r.exe = 'procedure' AND coalesce(p.language, 'sql') = 'sql') THEN NULL
       ELSE ${msOf(setting('timeout'))}
     END AS timeout_ms

@@ -92,9 +92,9 @@ FROM (
   SELECT s.*, h.last_run, h.last_state, h.consecutive_failures,
     coalesce(o.running, 0) AS running, coalesce(o.retries, 0) AS retries, coalesce(o.retry_count, 0) AS retry_count,
     CASE WHEN s.enabled AND s.sched IS NOT NULL
-        AND ((s.bound->>'$.maxRuns') IS NULL OR coalesce(greatest(h.opened_fires, o.opened_fires), 0) < (s.bound->>'$.maxRuns')::BIGINT)
+        AND coalesce(coalesce(greatest(h.opened_fires, o.opened_fires), 0) < TRY_CAST(TRY(s.bound->>'$.maxRuns') AS BIGINT), true)
       THEN cuckoo_next_run(
-        s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0), s.bound->>'$.timing', c.bound->>'$.days', s.effective_from
+        s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0), TRY(s.bound->>'$.timing'), TRY(c.bound->>'$.days'), s.effective_from
       ) END AS next_run
   FROM cuckoo_ledger.schedule s
   LEFT JOIN cuckoo_ledger.calendar c ON c.name_key = lower(s.calendar)
@@ -194,7 +194,7 @@ FROM (
     cache_key, timing, calendar, greatest(since::TIMESTAMPTZ, effective_from + INTERVAL 1 MICROSECOND), until::TIMESTAMPTZ
   )) AS due, effective_from
   FROM (
-    SELECT s.name AS schedule, s.timezone AS zone, s.bound->>'$.timing' AS timing, coalesce(c.bound->>'$.days', '') AS calendar,
+    SELECT s.name AS schedule, s.timezone AS zone, TRY(s.bound->>'$.timing') AS timing, coalesce(TRY(c.bound->>'$.days'), '') AS calendar,
       s.schedule_id || '.' || s.version || '.' || coalesce(c.version, 0) AS cache_key, s.effective_from
     FROM cuckoo_ledger.schedule s LEFT JOIN cuckoo_ledger.calendar c ON c.name_key = lower(s.calendar)
     WHERE s.enabled AND s.sched IS NOT NULL
