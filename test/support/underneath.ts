@@ -17,6 +17,22 @@ export function findStored(engine: Engine, name: string): Promise<StoredSchedule
   });
 }
 
+/** A bound value that is no JSON at all: only an appender lets it in. */
+export function tearBound(engine: Engine, name: string): Promise<void> {
+  return connected(engine, async ({ native }) => {
+    const { columns, chunks } = await native.all(`SELECT * FROM cuckoo_ledger.schedule WHERE name = '${name}'`);
+    const [chunk] = chunks;
+    const values = columns.map((column, index) => [
+      column.name === 'bound' ? '{"name":' : (chunk?.getColumnVector(index).getItem(0) ?? null),
+    ]);
+    await native.run(`BEGIN; DELETE FROM cuckoo_ledger.schedule WHERE name = '${name}'`, { leaves: 'open' });
+    // The key's index sees that it is gone only in the transaction after.
+    await native.run('COMMIT; BEGIN', { leaves: 'open' });
+    await native.append({ schema: 'cuckoo_ledger', table: 'schedule' }, values as never);
+    await native.run('COMMIT', { leaves: 'none' });
+  });
+}
+
 async function connected<T>(engine: Engine, work: (connection: Connection) => Promise<T>): Promise<T> {
   const connection = new Connection(await engine.database.connect());
   try {
