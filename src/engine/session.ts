@@ -19,6 +19,7 @@ import { listQuery } from './statements/list.ts';
 import { call } from './statements/routine.ts';
 import { Catalogue } from './store/duckdb/catalogue.ts';
 import { Connection, nativeParameters, type Parameters, Typed } from './store/duckdb/connection.ts';
+import { cancelWaiting } from './store/duckdb/fence.ts';
 import type { NativeConnection, NativeCursor, TransactionState } from './store/duckdb/native.ts';
 import { toParameter } from './value.ts';
 
@@ -40,6 +41,7 @@ export class Session {
   #defined = false;
   /** Schedules whose fires count from its commit. */
   readonly #counting = new Set<number>();
+  readonly #dropped = new Set<number>();
   /** Ends a RUN that executes here. */
   #stop = new AbortController();
   readonly #turnstile = new Turnstile();
@@ -201,7 +203,7 @@ export class Session {
     const query = (): Promise<NativeCursor> => this.#connection.native.query(text, nativeParameters(parameters));
     // What this transaction defined becomes true at a boundary of the scheduler's.
     const commit = async (): Promise<NativeCursor> => {
-      if (this.#counting.size > 0 && this.transaction === 'open') await this.#catalogue.countFrom(this.#counting, this.#engine.clock.now());
+      await this.#beforeCommit();
       return query();
     };
     const boundary = this.#defined && isCommit(statement) ? (): Promise<NativeCursor> => this.#engine.scheduler.change(commit) : query;
@@ -350,13 +352,28 @@ export class Session {
     }
   }
 
+  /** At a boundary of the scheduler's, in the transaction that ends there. */
+  async #beforeCommit(): Promise<void> {
+    if (this.transaction !== 'open') return;
+    const { clock, sql, scheduler } = this.#engine;
+    const at = clock.now();
+    if (this.#counting.size > 0) await this.#catalogue.countFrom(this.#counting, at);
+    for (const scheduleId of this.#dropped) {
+      const isAtWork = (runId: string): boolean => scheduler.running(runId) !== undefined;
+      await cancelWaiting(this.#connection, sql, { scheduleId, reason: 'dropped', at, isAtWork });
+    }
+  }
+
   #forgetDefined(): void {
     this.#defined = false;
     this.#counting.clear();
+    this.#dropped.clear();
   }
 
   #context(): StatementContext {
     const engine = this.#engine;
+    // Alone, a statement takes no time between its moment and its commit.
+    const isInBlock = this.transaction === 'open';
     return {
       connection: this.#connection,
       catalogue: this.#catalogue,
@@ -370,9 +387,12 @@ export class Session {
       nextScheduleId: () => engine.nextScheduleId(),
       inTransaction: (work) => (this.transaction === 'none' ? this.#connection.transact(work) : work()),
       defining: (work) =>
-        this.transaction === 'none' ? this.#connection.transact(work, (commit) => engine.scheduler.change(commit)) : work(),
+        this.transaction === 'none'
+          ? this.#connection.transact(work, (commit) => engine.scheduler.change(() => this.#beforeCommit().then(commit)))
+          : work(),
+      cancelsWaitingOf: (scheduleId) => this.#dropped.add(scheduleId),
       countsFromNow: (scheduleId) => {
-        if (this.transaction === 'open') this.#counting.add(scheduleId);
+        if (isInBlock) this.#counting.add(scheduleId);
       },
       parse: (text) => {
         const parsed = parse(text);

@@ -29,10 +29,10 @@ export class Calls {
   }
 
   /** One try. The call is aborted at its limit and waited for: it may have had its effect. */
-  async once<T>(what: string, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async once<T>(what: string, call: (signal: AbortSignal) => Promise<T>, withinMs = limitMs): Promise<T> {
     const controller = new AbortController();
-    const timer = this.#clock.after(limitMs, () =>
-      controller.abort(new Diagnostic('timed_out', `the ledger did not answer within ${limitMs / 1000} s (${what})`)),
+    const timer = this.#clock.after(withinMs, () =>
+      controller.abort(new Diagnostic('timed_out', `the ledger did not answer within ${withinMs / 1000} s (${what})`)),
     );
     try {
       const answer = await call(controller.signal);
@@ -53,10 +53,10 @@ export class Calls {
   }
 
   /** Until it answers: for reads without which nothing goes on. Throws only when the scheduler stops. */
-  async untilAnswered<T>(what: string, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async untilAnswered<T>(what: string, call: (signal: AbortSignal) => Promise<T>, withinMs = limitMs): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.once(what, call);
+        return await this.once(what, call, withinMs);
       } catch (error) {
         if (this.#stopped) throw error;
         await this.pause(tries);

@@ -75,6 +75,8 @@ const planningMs = 25;
 const believedAfterMs = 600_000;
 /** A run found open after a crash keeps all others from starting for so long: what kills a process mostly kills it at once. */
 const aloneMs = 5_000;
+/** A million schedules on a busy machine. */
+const loadMs = 600_000;
 const storageCheckMs = 5_000;
 /** With more than this on its way to the disk, no more is begun. */
 const mostUnwritten = 20_000;
@@ -91,6 +93,8 @@ export class Scheduler {
   /** Asked for by hand, here: they run also where the loop does not. */
   readonly #byHand = new Set<string>();
   readonly #following = new Set<number>();
+  /** Since the ledger was read. */
+  readonly #dropped = new Set<number>();
   /** By schedule: failures on their way to be closed. */
   readonly #failing = new Map<number, Promise<void>>();
   /** Closed by others than their own work, which memory learns of later: what opened them waits for its answer, or a worker has them. */
@@ -311,11 +315,12 @@ export class Scheduler {
   }
 
   async #read(): Promise<LedgerState> {
-    const state = await this.#calls.untilAnswered('load', (signal) => this.#ports.ledger.load(signal));
+    const state = await this.#calls.untilAnswered('load', (signal) => this.#ports.ledger.load(signal), loadMs);
     this.#roster.clear();
     this.#followers = new Followers();
     this.#backlog = new Backlog();
     this.#unreadable.clear();
+    this.#dropped.clear();
     this.#tick = state.tick;
     this.#writtenThrough = state.tick.watermark;
     this.#adopt(state);
@@ -348,6 +353,7 @@ export class Scheduler {
       const problem = this.#roster.apply(change, this.#tick);
       if (change.kind === 'dropped') {
         for (const run of this.#backlog.removeSchedule(scheduleId)) this.#byHand.delete(run.runId);
+        this.#dropped.add(scheduleId);
         this.#tellDropped();
         this.#watch.dropped(scheduleId);
         this.#forget(this.#followers.drop(scheduleId));
@@ -1046,7 +1052,15 @@ export class Scheduler {
   #enqueue(run: OpenRun): void {
     if (this.#mode === 'off' && this.#hostNow === undefined && !this.#byHand.has(run.runId)) return;
     if (this.#running.has(run.runId) || this.#closedBeside.delete(run.runId)) return;
+    // Opened while its schedule was dropped: the drop did not see it.
+    if (run.scheduleId !== null && this.#dropped.has(run.scheduleId)) return this.#cancelDropped(run);
     this.#backlog.add(run, this.#hostNow ?? this.#ports.clock.now());
+  }
+
+  #cancelDropped(run: OpenRun): void {
+    this.#cancelOpen(run, 'dropped').catch(() => {
+      // The next start finds it.
+    });
   }
 
   /** Free workers take what may start. */
@@ -1447,9 +1461,13 @@ export class Scheduler {
     // Opened after now: in a time that the clock has left.
     const isOld = ({ openedAt }: OpenRun): boolean => openedAt < (recovering?.before ?? 0) || openedAt > now;
     if (recovering !== undefined) for (const run of rows) if (isOld(run)) recovering.suspects.add(chainOf(run));
+    // Right after a load: of a schedule that is not there any more.
+    const isDropped = ({ scheduleId }: OpenRun): boolean =>
+      this.#mode === 'starting' && scheduleId !== null && this.#roster.get(scheduleId) === undefined && !this.#unreadable.has(scheduleId);
+    for (const run of rows) if (isDropped(run)) this.#cancelDropped(run);
     backlog.refill(
       mark,
-      rows.map((run) => inThisTime(run, now)),
+      rows.filter((run) => !isDropped(run)).map((run) => inThisTime(run, now)),
       isComplete,
     );
   }

@@ -10,6 +10,7 @@ interface Pending {
   readonly unit: Unit;
   resolve(written: boolean): void;
   reject(error: unknown): void;
+  conflicts: number;
 }
 
 /** More at once would make the next commit wait. */
@@ -23,6 +24,7 @@ export class Writer {
   readonly #calls: Calls;
   #queue: Pending[] = [];
   #flushing: Promise<void> | undefined;
+  readonly #postponed = new Set<Promise<void>>();
   #stopped = false;
 
   constructor(ledger: Ledger, calls: Calls) {
@@ -39,14 +41,19 @@ export class Writer {
   write(unit: Unit): Promise<boolean> {
     if (this.#stopped) return Promise.reject(new Diagnostic('closed', 'the scheduler has stopped'));
     return new Promise((resolve, reject) => {
-      this.#queue.push({ unit, resolve, reject });
+      this.#queue.push({ unit, resolve, reject, conflicts: 0 });
       this.#flushing ??= this.#flush();
     });
   }
 
   /** When all that was given so far is durable, or was given up. */
   async drain(): Promise<void> {
-    while (this.#flushing !== undefined) await this.#flushing;
+    for (;;) {
+      const [postponed] = this.#postponed;
+      const busy = this.#flushing ?? postponed;
+      if (busy === undefined) return;
+      await busy;
+    }
   }
 
   /** What is not durable yet is not written any more. Safe to call twice. */
@@ -89,6 +96,10 @@ export class Writer {
           if (there[index] === true) pending.resolve(true);
           return there[index] !== true;
         });
+        if (error instanceof Diagnostic && error.code === 'conflict') {
+          this.#postpone(left);
+          return;
+        }
         if (!liesInTheUnit(error)) {
           await this.#calls.pause(tries);
           continue;
@@ -106,6 +117,17 @@ export class Writer {
         return;
       }
     }
+  }
+
+  /** Somebody's open transaction holds the same rows, perhaps for long: the others go on. */
+  #postpone(batch: readonly Pending[]): void {
+    for (const pending of batch) pending.conflicts += 1;
+    const again = this.#calls.pause(Math.max(...batch.map((pending) => pending.conflicts))).then(() => {
+      this.#postponed.delete(again);
+      this.#queue.push(...batch);
+      this.#flushing ??= this.#flush();
+    });
+    this.#postponed.add(again);
   }
 
   /** Asked until it answers: to send again what is there already would write it twice. undefined: the scheduler stopped. */

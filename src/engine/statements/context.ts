@@ -33,6 +33,8 @@ export interface StatementContext {
   defining<T>(work: () => Promise<T>): Promise<T>;
   /** The fires of this schedule count from now: from the moment, that is, at which the transaction it stands in becomes true. */
   countsFromNow(scheduleId: number): void;
+  /** What waits of this schedule is cancelled when the transaction becomes true: held until then, it would keep the scheduler from it. */
+  cancelsWaitingOf(scheduleId: number): void;
   parse(text: string): Statement;
 }
 

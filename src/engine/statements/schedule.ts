@@ -22,7 +22,6 @@ import { nextRun } from '../nextRun.ts';
 import type { Result, Warning } from '../result.ts';
 import { shownParameters } from '../routine.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
-import { cancelWaiting } from '../store/duckdb/fence.ts';
 import { tellUnwatched } from '../unwatched.ts';
 import { answer, bindContext, instant, outcome, type StatementContext, text, texts, timestamp } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
@@ -147,12 +146,7 @@ export async function dropSchedules(statement: DropStatement, context: Statement
     for (const stored of found) {
       await tellUnwatched(stored, context);
       await context.catalogue.dropSchedule(stored, context.now, context.actor);
-      await cancelWaiting(context.connection, context.sql, {
-        scheduleId: stored.scheduleId,
-        reason: 'dropped',
-        at: context.now,
-        isAtWork: (runId) => context.engine.scheduler.running(runId) !== undefined,
-      });
+      context.cancelsWaitingOf(stored.scheduleId);
     }
   });
   return outcome(
