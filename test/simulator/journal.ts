@@ -674,13 +674,13 @@ export class Journal {
       return;
     }
     this.#check(!closing.closing.final, 'what is final is not tried again', () => run.runId);
+    if (run.scheduleId !== null && this.#clock.monotonicMs() - this.#schedule(run.scheduleId).changedMs < minute) return;
     const policy = this.#policyOf(run);
     if (policy === undefined || run.notBefore === null) {
       this.#violated('retries at the right time', `${run.runId} waits for nothing`);
       return;
     }
     const delay = this.#retryDelay(policy, run.attempt - 1);
-    if (run.scheduleId !== null && this.#clock.monotonicMs() - this.#schedule(run.scheduleId).changedMs < minute) return;
     const waits = run.notBefore - closing.closing.finishedAt;
     const [least, most] = policy.retry.jitter ? [0.9 * delay, 1.1 * delay] : [delay, delay];
     const ok = waits >= least - 1 && waits <= most + 1;
@@ -1020,6 +1020,8 @@ export class Journal {
     const waitedMs = nowMs - record.openedMs;
     const early = leftMs > 0 && waitedMs < (run.notBefore ?? 0) - run.openedAt - 1;
     this.#check(!early, 'retries at the right time', () => `${run.runId} starts ${leftMs} ms early`);
+    const isDropped = run.scheduleId !== null && this.#schedule(run.scheduleId).isDropped && this.#read === this.#statements;
+    this.#check(!isDropped, 'what was dropped does not begin any more', () => `${run.runId} of ${run.schedule}`);
     const others = [...this.#executing];
     const settled = nowMs > this.#configuredMs;
     this.#check(
