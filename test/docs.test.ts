@@ -117,7 +117,7 @@ test('docs/relations.md lists every column of schema cron, with its type', async
     const columns = await database.rows(`
       SELECT table_name || ' ' || column_name || ' ' || replace(data_type, 'TIMESTAMP WITH TIME ZONE', 'TIMESTAMPTZ')
       FROM information_schema.columns
-      WHERE table_schema = 'cron' AND table_name NOT IN ('dead_letters', 'cuckoo_job_run')`);
+      WHERE table_schema = 'cron' AND table_name <> 'dead_letters' AND NOT starts_with(table_name, 'cuckoo_')`);
     expect(written.sort()).toEqual(columns.map(String).sort());
   } finally {
     await database.remove();

@@ -274,7 +274,7 @@ export class Shell {
           // A script ends with an error that says the same.
           if (failed !== undefined && script) continue;
           await tell(sink, runSentence(columns, row));
-          if (failed?.runId !== undefined) await sink.write(`   hint: DESCRIBE RUN '${failed.runId}'; tells more\n`);
+          if (failed?.runId !== undefined) await sink.write(`   hint: EXPLAIN RUN '${failed.runId}'; tells more\n`);
         }
         return;
       case 'settings':

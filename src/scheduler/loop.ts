@@ -1053,7 +1053,10 @@ export class Scheduler {
     if (this.#mode === 'off' && this.#hostNow === undefined && !this.#byHand.has(run.runId)) return;
     if (this.#running.has(run.runId) || this.#closedBeside.delete(run.runId)) return;
     // Opened while its schedule was dropped: the drop did not see it.
-    if (run.scheduleId !== null && this.#dropped.has(run.scheduleId)) return this.#cancelDropped(run);
+    if (run.scheduleId !== null && this.#dropped.has(run.scheduleId)) {
+      this.#cancelDropped(run);
+      return;
+    }
     this.#backlog.add(run, this.#hostNow ?? this.#ports.clock.now());
   }
 
@@ -1079,7 +1082,9 @@ export class Scheduler {
       this.#begun(taken.run, taken.waitedFor, false);
     }
     const looksForSleepers = this.#hasUnknownSleepers && this.#ports.clock.monotonicMs() - this.#refilledMs > rereadMs;
-    if (all && (looksForSleepers || this.#backlog.wantsRefill(now)))
+    // Of those asked for by hand more may be in the table than memory took, in a pause too.
+    const wants = all || this.#byHand.size > this.#running.size;
+    if (wants && (looksForSleepers || this.#backlog.wantsRefill(now)))
       this.#refill().then(
         () => this.#dispatch(),
         () => {

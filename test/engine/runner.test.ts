@@ -38,7 +38,7 @@ describe('RUN SCHEDULE where no scheduler runs', () => {
     const text = 'RUN SCHEDULE good, bad, idle, slow';
     const { failure } = await db.result(text);
     expect(failure).toMatchObject({ code: 'run_failed', message: expect.stringMatching(/^bad: failed; in schedule bad.*nope/) });
-    expect(failure?.hint).toMatch(/^DESCRIBE RUN '[0-9a-f-]{36}'; tells more$/);
+    expect(failure?.hint).toMatch(/^EXPLAIN RUN '[0-9a-f-]{36}'; tells more$/);
     expect(failure?.more).toMatchObject([{ code: 'run_failed', message: expect.stringMatching(/^slow: timed out; /) }]);
     expect([failure, ...(failure?.more ?? [])].map((one) => text.slice(one?.span?.start, one?.span?.end))).toEqual(['bad', 'slow']);
     expect((await db.result('RUN SCHEDULE bad DRY RUN')).failure?.hint).toBeUndefined();

@@ -105,7 +105,7 @@ export function failureOf({ schedule, state, reason, runId }: FinishedRun, span:
   if (state === 'succeeded' || state === 'skipped') return undefined;
   return new Diagnostic('run_failed', `${schedule}: ${state.replace('_', ' ')}${reason === null ? '' : `; ${reason}`}`, {
     span,
-    hint: dryRun ? undefined : `DESCRIBE RUN '${runId}'; tells more`,
+    hint: dryRun ? undefined : `EXPLAIN RUN '${runId}'; tells more`,
   });
 }
 

@@ -41,8 +41,9 @@ export async function simulateSchedules(statement: SimulateStatement, context: S
       instant('finished_at'),
       text('queue'),
       text('note'),
+      text('assumed'),
     ],
-    rows: rows.map((row) => shown(row, definitions.get(row.scheduleId ?? 0))),
+    rows: rows.map((row) => [...shown(row, definitions.get(row.scheduleId ?? 0)), assumed(row, world)]),
     prominent: ['scheduled_at', 'schedule', 'outcome', 'note'],
     warnings: world.warnings,
     notes: world.notes,
@@ -72,6 +73,8 @@ interface World {
   readonly settings: SchedulerSettings;
   readonly queues: readonly QueueDefinition[];
   readonly usualMs: ReadonlyMap<number, number>;
+  /** Ids of schedules with a `when`. */
+  readonly conditional: ReadonlySet<number>;
   readonly warnings: readonly Warning[];
   readonly notes: readonly string[];
 }
@@ -106,6 +109,7 @@ async function readWorld(context: StatementContext): Promise<World> {
     settings: present.settings,
     queues: present.queues,
     usualMs: await numbers(sql.usualTimes),
+    conditional: new Set(definitions.filter(({ name }) => conditional.includes(name)).map(({ scheduleId }) => scheduleId)),
     warnings,
     notes,
   };
@@ -121,6 +125,17 @@ function withFiresLeft(definition: Definition, openedFires: ReadonlyMap<number, 
 function shown(row: ForecastRow, definition: Definition | undefined): Value[] {
   const { scheduledAt, schedule, outcome, startedAt, finishedAt, queue } = row;
   return [timestamp(scheduledAt), schedule, outcome, timestamp(startedAt), timestamp(finishedAt), queue, noteOf(row, definition)];
+}
+
+/** What of the future nobody can know, and what was taken for it. */
+function assumed({ outcome, scheduleId }: ForecastRow, { usualMs, conditional }: World): string | null {
+  if (outcome === 'skipped') return null;
+  const usual = usualMs.get(scheduleId ?? 0);
+  const takes =
+    usual === undefined
+      ? 'takes no time: too few have succeeded to tell'
+      : `takes its usual ${formatDuration(Math.max(Math.round(usual), 1))}`;
+  return `succeeds, and ${takes}${conditional.has(scheduleId ?? 0) ? '; its condition holds' : ''}`;
 }
 
 function noteOf(row: ForecastRow, definition: Definition | undefined): string {

@@ -221,7 +221,7 @@ describe('a run that did not succeed', () => {
     await terminal.type("UPSERT SCHEDULE bad ( sql: 'SELECT nope', max_retries: 0 );\r", 'bad: created; by hand\ncuckoo>');
     await terminal.type(
       "RUN SCHEDULE bad; SELECT 'behind' AS x;\r",
-      /bad: failed; in .*\n(?: {3}.*\n)* {3}hint: DESCRIBE RUN '[0-9a-f-]{36}'; tells more\n┌[\s\S]*behind/,
+      /bad: failed; in .*\n(?: {3}.*\n)* {3}hint: EXPLAIN RUN '[0-9a-f-]{36}'; tells more\n┌[\s\S]*behind/,
     );
     const path = join(terminal.folder, 'run.sql');
     writeFileSync(path, "RUN SCHEDULE bad;\nSELECT 'ne' || 'ver';\n");

@@ -29,6 +29,7 @@ describe('SIMULATE SCHEDULES', () => {
       'finished_at',
       'queue',
       'note',
+      'assumed',
     ]);
     expect(result.notes).toEqual(['1 disabled schedule is left out', 'conditions are taken to hold (when: of maybe)']);
     await result.close();
