@@ -23,7 +23,7 @@ interface RunRecord {
   stage: 'open' | 'marked' | 'closed';
   closing: Closing | undefined;
   /** Its effects are there, committed with its closing row. */
-  hasEffects: boolean;
+  effects: number;
   /** In which life its durable start was written. */
   begunIn: number | undefined;
   /** In which lives it was executed. */
@@ -491,8 +491,11 @@ export class Journal {
       if (first > Math.max(tick.watermark, tick.partly?.due ?? 0)) return;
     }
     const expected = this.#expected(schedule, known, timing, { before, after: tick, now });
-    const wanted = [...expected.opens, ...expected.skips].sort();
-    const found = [...opens, ...skips].sort();
+    // Of a time that was gone through twice, what is too much to be counted may begin with instants that have run.
+    const vague = (skip: string): string =>
+      before.replayUntil !== null && skip.endsWith('many') ? skip.replace(/ \d+ many$/, ' many') : skip;
+    const wanted = [...expected.opens, ...expected.skips.map(vague)].sort();
+    const found = [...opens, ...skips.map(vague)].sort();
     if (wanted.join() === found.join()) return;
     const recently = this.#clock.monotonicMs() - schedule.flightChangedMs < minute;
     if (expected.overlaps && recently && this.#coverTheSame(expected, { opens, skips })) return;
@@ -568,7 +571,7 @@ export class Journal {
       first: previous?.first ?? previous,
       stage: 'open',
       closing: undefined,
-      hasEffects: false,
+      effects: 0,
       begunIn: undefined,
       lives: [],
       openedMs: this.#clock.monotonicMs(),
@@ -766,7 +769,7 @@ export class Journal {
     );
     record.stage = result === 'marked' ? 'marked' : 'closed';
     record.closing = closing;
-    record.hasEffects = true;
+    record.effects += 1;
     this.#suspects.delete(record);
     if (result === 'removed') this.#open.delete(record);
     this.#finished(closing, [], () => {
@@ -785,7 +788,7 @@ export class Journal {
   /** Its effects are there, although it was closed already. */
   unfenced(run: OpenRun): 'removed' {
     const record = this.#runs.get(run.runId);
-    if (record !== undefined) record.hasEffects = true;
+    if (record !== undefined) record.effects += 1;
     return 'removed';
   }
 
@@ -1100,12 +1103,12 @@ export class Journal {
         `${run.runId} ${run.schedule} (${run.trigger}, attempt ${run.attempt}) is ${stage}`,
       );
     }
-    for (const { run, hasEffects, closing } of this.#runs.values()) {
-      const ok = run.exe !== 'sql' || hasEffects === (closing?.state === 'succeeded');
+    for (const { run, effects, closing } of this.#runs.values()) {
+      const ok = run.exe !== 'sql' || effects === (closing?.state === 'succeeded' ? 1 : 0);
       this.#check(
         ok,
         'effects are there exactly once',
-        () => `${run.runId} is ${closing?.state} and has ${hasEffects ? '' : 'no '}effects`,
+        () => `${run.runId} is ${closing?.state}, and its effects are there ${effects} times`,
       );
     }
     this.#leftTokens();

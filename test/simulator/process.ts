@@ -10,7 +10,7 @@ import { type Faults, FaultyLedger } from './faults.ts';
 import type { Journal } from './journal.ts';
 import type { Random } from './random.ts';
 import type { Store } from './store.ts';
-import type { WorkProfile } from './world.ts';
+import { minute, type WorkProfile } from './world.ts';
 
 export interface LifeParts {
   readonly clock: VirtualClock;
@@ -149,8 +149,11 @@ export class Life {
       waitedFor: work.waitedFor,
     };
     // Once it is sent, a commit may become true after its process is gone.
-    if (chance.chance(0.3)) await this.#parts.clock.sleep(chance.spread(1, faults.isOver ? 10 : profile.commitMs));
-    if (!this.#alive && chance.chance(0.5)) return never();
+    if (chance.chance(0.3)) await this.#parts.clock.sleep(chance.spread(Math.max(profile.commitMs / 100, 1), profile.commitMs));
+    if (!this.#alive) {
+      if (faults.isOver || chance.chance(0.5)) return never();
+      await this.#parts.clock.sleep(chance.spread(1, 10 * minute));
+    }
     if (this.#alive && chance.chance(faults.at(this.clock.monotonicMs()).crash)) {
       journal.note(`the process dies before ${run.runId} commits`);
       this.die();
