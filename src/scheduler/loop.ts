@@ -75,6 +75,7 @@ const planningMs = 25;
 const believedAfterMs = 600_000;
 /** A run found open after a crash keeps all others from starting for so long: what kills a process mostly kills it at once. */
 const aloneMs = 5_000;
+const whileAlone = 'what was open at a crash runs alone';
 /** A million schedules on a busy machine. */
 const loadMs = 600_000;
 const storageCheckMs = 5_000;
@@ -1101,8 +1102,11 @@ export class Scheduler {
     const isSuspect = (run: OpenRun): boolean => suspects.has(chainOf(run));
     if (atWork !== undefined) {
       // Not before its start is durable, and by a clock that nobody sets.
-      if (this.#ports.clock.monotonicMs() < recovering.aloneUntilMs) return false;
-      const other = this.#backlog.take(now, (run) => !isSuspect(run));
+      if (this.#ports.clock.monotonicMs() < recovering.aloneUntilMs) {
+        this.#backlog.keepWaiting(now, whileAlone);
+        return false;
+      }
+      const other = this.#backlog.take(now, (run) => !isSuspect(run), whileAlone);
       if (other !== undefined) this.#begun(other.run, other.waitedFor, false);
       return other !== undefined;
     }

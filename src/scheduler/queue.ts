@@ -137,14 +137,17 @@ export class Backlog {
     return [...this.#queues.values()].flatMap(({ name, starts }) => starts.map((at) => ({ queue: name, at })));
   }
 
-  /** The next run, which counts as at work from now on; undefined: nothing may start now. */
-  take(now: Instant, accept?: (run: OpenRun) => boolean): Taken | undefined {
+  /**
+   * The next run, which counts as at work from now on; undefined: nothing may start now. `refusal`: in words, why runs are not
+   * accepted.
+   */
+  take(now: Instant, accept?: (run: OpenRun) => boolean, refusal?: string): Taken | undefined {
     this.#observe(now);
     this.#wake(now);
     this.#age(now);
     const next = this.#atWork.size < this.#workers ? this.#next(now, accept) : undefined;
     if (next === undefined) {
-      this.#askWhy(now);
+      this.#askWhy(now, this.#whyBusy ?? refusal);
       return undefined;
     }
     const { run, queue, group } = next;
@@ -152,8 +155,15 @@ export class Backlog {
     queue.turn = this.#turn + 1 / weightOf(queue);
     this.#forget(next);
     this.#start(run, queue, group, now);
-    if (this.#atWork.size >= this.#workers) this.#askWhy(now);
+    if (this.#whyBusy !== undefined) this.#askWhy(now, this.#whyBusy);
     return { run, waitedFor: next.waitedFor };
+  }
+
+  /** Nobody is let in now, and why, in words. */
+  keepWaiting(now: Instant, refusal: string): void {
+    this.#observe(now);
+    this.#wake(now);
+    this.#askWhy(now, refusal);
   }
 
   /** It counts as at work without having been taken. */
@@ -368,11 +378,10 @@ export class Backlog {
   }
 
   /** Asked once of each run, when a take has left it waiting: the first thing that kept it. */
-  #askWhy(now: Instant): void {
+  #askWhy(now: Instant, ofAll: string | undefined): void {
     if (this.#unasked.length === 0) return;
-    const workers = this.#atWork.size >= this.#workers ? `workers: ${this.#atWork.size} of ${this.#workers} busy` : null;
     const reasons = new Map<Queue, string | null>();
-    for (const queue of this.#queues.values()) reasons.set(queue, holdsBack(queue, now) ?? workers);
+    for (const queue of this.#queues.values()) reasons.set(queue, holdsBack(queue, now) ?? ofAll ?? null);
     const unanswered: Waiting[] = [];
     for (const waiting of this.#unasked) {
       if (!waiting.waits || waiting.waitedFor !== null) continue;
@@ -383,6 +392,10 @@ export class Backlog {
       else queue.waitedFor = waiting.waitedFor;
     }
     this.#unasked = unanswered;
+  }
+
+  get #whyBusy(): string | undefined {
+    return this.#atWork.size >= this.#workers ? `workers: ${this.#atWork.size} of ${this.#workers} busy` : undefined;
   }
 
   // ---- Turns within a queue ----

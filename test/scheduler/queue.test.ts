@@ -618,6 +618,19 @@ describe('what a run waited for', () => {
     expect(reason({ paused: true })).toBe('queue Low is paused');
   });
 
+  test('whatever the caller says that keeps it', () => {
+    const [refused, accepted] = [run({ schedule: 'refused' }), run({ schedule: 'accepted' })];
+    const backlog = backlogOf([refused!, accepted!]);
+    expect(backlog.take(noon, ({ schedule }) => schedule === 'accepted', 'not yet')).toMatchObject({ waitedFor: null });
+    expect(backlog.take(noon, ({ schedule }) => schedule === 'accepted', 'not yet')).toBeUndefined();
+    backlog.add(run({ schedule: 'later' }));
+    backlog.keepWaiting(noon, 'nobody now');
+    expect(takeAll(backlog)).toMatchObject([
+      { run: { schedule: 'refused' }, waitedFor: 'not yet' },
+      { run: { schedule: 'later' }, waitedFor: 'nobody now' },
+    ]);
+  });
+
   test('the run before it', () => {
     const group = one('g');
     const first = run({ group });
