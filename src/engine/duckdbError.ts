@@ -4,7 +4,7 @@
 // (test/engine/duckdbError.test.ts), and both become UTF-16 offsets here. Where DuckDB gives none, what the error is about may
 // stand in the text exactly once. What to do next is said by duckdbHint.ts.
 
-import { Diagnostic, type DiagnosticCode, type Span } from '../core/diagnostic.ts';
+import { Diagnostic, type DiagnosticCode, type Span, sqlStates } from '../core/diagnostic.ts';
 import { tokenAt } from '../parser/lexer.ts';
 import { decode } from '../parser/text.ts';
 import { hintFor } from './duckdbHint.ts';
@@ -36,13 +36,30 @@ export function duckdbDiagnostic(error: unknown, sql?: string): Diagnostic {
 
   const locked = heldBy(report.message);
   if (locked !== undefined) return locked;
-  const code = codeOf(report);
-  const [first = '', ...rest] = report.message.split('\n').map((line) => line.trim());
+  const [first = '', ...lines] = report.message.split('\n').map((line) => line.trim());
+  const ours = ownCode(lines.at(-1));
+  const rest = ours === undefined ? lines : lines.slice(0, -1);
+  const code = ours ?? codeOf(report);
   const name = report.name ?? nameIn(first);
   const span = sql === undefined ? undefined : report.position === undefined ? onlyPlaceOf(name, sql) : spanAt(sql, report);
   const below = rest.filter((line) => line !== '').join('\n');
   const hint = hintFor({ code, message: first, below, name, sql, span });
   return new Diagnostic(code, inOurWords[code] ?? first, { span, hint, cause: error });
+}
+
+// A function of ours that DuckDB calls can answer an error with a text and nothing else: so its Diagnostic travels in three lines.
+
+/** What DuckDB is told of an error; `duckdbDiagnostic` reads it. */
+export function toldToDuckdb(error: unknown): string {
+  if (!(error instanceof Diagnostic)) return error instanceof Error ? error.message : String(error);
+  return [error.message, ...(error.hint === undefined ? [] : [error.hint]), `${codeMark}${error.code}`].join('\n');
+}
+
+const codeMark = 'cuckoo: ';
+
+function ownCode(line: string | undefined): DiagnosticCode | undefined {
+  const word = line?.startsWith(codeMark) === true ? line.slice(codeMark.length) : '';
+  return Object.hasOwn(sqlStates, word) ? (word as DiagnosticCode) : undefined;
 }
 
 const inOurWords: Partial<Record<DiagnosticCode, string>> = {

@@ -148,7 +148,7 @@ export class Engine {
     const timings = new TimingCache();
     registerLive(database, scheduler, timings, clock);
     const zone = { text: options.zone ?? machineZone() };
-    registerFunctions(database, { timings, clock, zone: () => zone.text });
+    registerFunctions(database, { timings, clock, zone: () => zone.text, isScheduling: () => scheduler.isOn });
     const jobQueues = new JobQueues();
     jobQueues.register(database);
     const connection = new Connection(await database.connect());

@@ -22,6 +22,7 @@ import type { Clock } from '../scheduler/clock.ts';
 import { type DuckDB, duckdb, type NativeDatabase, type NativeScalar } from './store/duckdb/native.ts';
 import { textReader } from './store/duckdb/values.ts';
 import type { TimingCache } from './timingCache.ts';
+import { Turns } from './turns.ts';
 
 const { BIGINT, BOOLEAN, DuckDBListValue, DuckDBTimestampTZValue, LIST, TIMESTAMPTZ, VARCHAR } = duckdb;
 
@@ -36,9 +37,21 @@ export interface FunctionParts {
   readonly clock: Clock;
   /** `cron.timezone`, as it is now. */
   zone(): string;
+  /** A scheduler in this process waits for the thread that these functions are computed on. */
+  isScheduling(): boolean;
 }
 
-export function registerFunctions(database: NativeDatabase, { timings, clock, zone: defaultZone }: FunctionParts): void {
+export function registerFunctions(database: NativeDatabase, { timings, clock, zone: defaultZone, isScheduling }: FunctionParts): void {
+  const turns = new Turns({ clock, isNeeded: isScheduling });
+  /** Due instants after `after` and before `until`. */
+  const firesBetween = (timing: CompiledTiming, after: Instant, until: Instant, most: number): Instant[] => {
+    const fires: Instant[] = [];
+    for (let due = timing.nextMs(after); due < until && fires.length < most; due = timing.nextMs(due)) {
+      turns.step();
+      fires.push(due);
+    }
+    return fires;
+  };
   const register = <const Kinds extends readonly Kind[]>(
     name: string,
     kinds: Kinds,
@@ -55,10 +68,12 @@ export function registerFunctions(database: NativeDatabase, { timings, clock, zo
       nulls: 'propagate',
       ...options,
       call(input, output) {
+        turns.enter();
         const cells: (string | number | null)[] = new Array(kinds.length).fill(null);
         const readers = kinds.map((_, at) => () => cells[at]);
         const columns = kinds.map((kind, at) => readersOf[kind](input.getColumnVector(at)));
         for (let row = 0; row < input.rowCount; row++) {
+          turns.step();
           let isNull = false;
           for (let at = 0; at < columns.length; at++) {
             const cell = columns[at]?.(row) ?? null;
@@ -159,13 +174,6 @@ const farthest = BigInt(Number.MAX_SAFE_INTEGER);
 
 function timestamp(instant: number): DuckDB.DuckDBTimestampTZValue | null {
   return Number.isFinite(instant) ? new DuckDBTimestampTZValue(BigInt(instant) * 1000n) : null;
-}
-
-/** Due instants after `after` and before `until`. */
-function firesBetween(timing: CompiledTiming, after: Instant, until: Instant, most: number): Instant[] {
-  const fires: Instant[] = [];
-  for (let due = timing.nextMs(after); due < until && fires.length < most; due = timing.nextMs(due)) fires.push(due);
-  return fires;
 }
 
 /** Compiled cadences by zone and text; bounded, because a column may hold a different text in every row. */

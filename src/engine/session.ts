@@ -21,6 +21,7 @@ import { Catalogue } from './store/duckdb/catalogue.ts';
 import { Connection, nativeParameters, type Parameters, Typed } from './store/duckdb/connection.ts';
 import { cancelWaiting } from './store/duckdb/fence.ts';
 import type { NativeConnection, NativeCursor, TransactionState } from './store/duckdb/native.ts';
+import { heldUpCode } from './turns.ts';
 import { toParameter } from './value.ts';
 
 export interface SessionOptions {
@@ -207,7 +208,7 @@ export class Session {
       return query();
     };
     const boundary = this.#defined && isCommit(statement) ? (): Promise<NativeCursor> => this.#engine.scheduler.change(commit) : query;
-    const cursor = await this.#admit(boundary, alone).catch((error: unknown) => {
+    const cursor = await this.#admitLearning(boundary, alone).catch((error: unknown) => {
       // Two that created one name hear of each other only at COMMIT.
       const both = this.#defined && isCommit(statement) && error instanceof Diagnostic && error.code === 'constraint';
       throw both ? changedMeanwhile(error) : error;
@@ -229,6 +230,23 @@ export class Session {
   #admit<T>(work: () => Promise<T>, alone = false): Promise<T> {
     const admitted = (): Promise<T> => this.#engine.admission.run('session', work);
     return alone ? this.#engine.cadenceGate.run(admitted) : admitted();
+  }
+
+  /**
+   * What costs most is seen the first time only: cadences that are not parsed yet, zones that are not read. A statement that would
+   * have held up the scheduler for it is tried again when the scheduler has had its turns, and comes further.
+   */
+  async #admitLearning<T>(work: () => Promise<T>, alone: boolean): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const before = this.transaction;
+      try {
+        return await this.#admit(work, alone);
+      } catch (error) {
+        const isHeldUp = alone && before === 'none' && error instanceof Diagnostic && error.code === heldUpCode;
+        if (!isHeldUp || tries >= mostTries) throw error;
+        await this.#engine.clock.sleep(restMs);
+      }
+    }
   }
 
   #admitted(
@@ -415,6 +433,9 @@ const passesWithItsRuns: ReadonlySet<Statement['kind']> = new Set([
 ]);
 
 const mostTries = 5;
+
+/** Longer than the stretch of quiet after which `Turns` forgets. */
+const restMs = 25;
 
 /** Ours take their values where they are written: what comes beside them would be lost without a word. */
 function takesNoValues(statement: Statement): Diagnostic {

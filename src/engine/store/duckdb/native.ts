@@ -30,7 +30,7 @@ import type {
 } from '@duckdb/node-api';
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock } from '../../../scheduler/clock.ts';
-import { duckdbDiagnostic } from '../../duckdbError.ts';
+import { duckdbDiagnostic, toldToDuckdb } from '../../duckdbError.ts';
 import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, isKeptClosed, keepClosed, resolveDatabasePath } from './file.ts';
 import { collectGarbage } from './garbage.ts';
 import { HeldLock, isOpenForWriting } from './heldFiles.ts';
@@ -660,7 +660,7 @@ function scalarFunction(scalar: NativeScalar, volatileCalls: Map<number, number>
         if (scalar.nulls === 'propagate') propagateNulls(input, output);
         output.flush();
       } catch (error) {
-        info.setError(error instanceof Error ? error.message : String(error));
+        info.setError(toldToDuckdb(error));
       }
     },
   });
