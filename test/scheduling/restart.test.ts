@@ -19,7 +19,9 @@ const policies = {
   both: 'catchup: all, catchup_limit: 3, catchup_within: 1s',
 };
 
-test('26 hours of 200 schedules that fire every second: each policy runs what it promises, and all the rest is one row for each schedule', async () => {
+test('26 hours of 200 schedules that fire every second: each policy runs what it promises, and all the rest is one row for each schedule', {
+  timeout: 120_000,
+}, async () => {
   const path = join(folder, 'my.duckdb');
   const evening = await VirtualEngine.open(path, { startAt: '2026-11-20T12:00:00Z' });
   for (const [name, policy] of Object.entries(policies)) {

@@ -10,7 +10,9 @@ import { takesMacro, VirtualEngine } from '../support/virtualEngine.ts';
 const folder = mkdtempSync(join(tmpdir(), 'cuckoo-workers-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('three busy queues of weight 6, 3 and 1 share the workers so; counts are right while they run, and cron.workers changes live', async () => {
+test('three busy queues of weight 6, 3 and 1 share the workers so; counts are right while they run, and cron.workers changes live', {
+  timeout: 120_000,
+}, async () => {
   const path = join(folder, 'my.duckdb');
   const before = await VirtualEngine.open(path, { startAt: '2026-11-20T12:00:00Z' });
   await before.run(takesMacro, 'SET cron.workers = 5');
