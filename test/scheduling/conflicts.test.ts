@@ -9,7 +9,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 // The whole minute of it is `npm run test:conflicts`.
 test('fifty schedules that update one row every second all succeed, beside a transaction that holds it for ten seconds', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   const report = await conflicts(join(folder, 'my.duckdb'), { forMs: 12_000, heldMs: 10_000 });
   expect(report.runs).toBeGreaterThanOrEqual(550);
