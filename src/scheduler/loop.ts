@@ -14,7 +14,8 @@ import { Calls } from './calls.ts';
 import type { Timer } from './clock.ts';
 import { Events } from './events.ts';
 import { Followers, type Joined } from './follow.ts';
-import { isAside, nextAttempt, openedRun, refusedClosing } from './opening.ts';
+import { inThisTime, isAside, nextAttempt, openedRun, refusedClosing } from './opening.ts';
+import { failedOutcome, isBare, leftOpen, succeededOutcome, withoutDetails } from './outcome.ts';
 import { type Moment, overlapRefusal, type Plan, planTick } from './plan.ts';
 import {
   type Alert,
@@ -35,11 +36,12 @@ import {
 import { Backlog, rereadMs } from './queue.ts';
 import { type Armed, firesLeft, Roster } from './roster.ts';
 import { type Closing, type Counters, type FinishedRun, isFailure, noCounters, type OpenRun, type Outcome, type Trigger } from './run.ts';
-import type { Action, Definition } from './schedule.ts';
+import type { Action } from './schedule.ts';
 import { settle, settleSkip } from './settle.ts';
 import { Step } from './step.ts';
 import { neededBytes } from './storage.ts';
-import { AlertWatch } from './watch.ts';
+import { aloneMs, Suspects, whileAlone } from './suspects.ts';
+import { AlertWatch, wholeScheduler } from './watch.ts';
 import { Writer } from './writer.ts';
 
 /**
@@ -73,9 +75,6 @@ interface AtWork extends Running {
 const planningMs = 25;
 /** A clock behind the watermark is believed after so long. */
 const believedAfterMs = 600_000;
-/** A run found open after a crash keeps all others from starting for so long: what kills a process mostly kills it at once. */
-const aloneMs = 5_000;
-const whileAlone = 'what was open at a crash runs alone';
 /** A million schedules on a busy machine. */
 const loadMs = 600_000;
 const storageCheckMs = 5_000;
@@ -136,7 +135,7 @@ export class Scheduler {
   #alertsCheckedMs = Number.NEGATIVE_INFINITY;
   #watching = false;
   /** After an unclean end: what was open then runs alone, one at a time. */
-  #recovering: { before: Instant; readonly suspects: Set<string>; atWork: AtWork | undefined; aloneUntilMs: number } | undefined;
+  #suspects: Suspects | undefined;
   /** A host's tick is at work: everything may start, at its time. */
   #hostNow: Instant | undefined;
   readonly #unreadable = new Map<number, { readonly schedule: string; readonly message: string }>();
@@ -284,7 +283,7 @@ export class Scheduler {
     this.#mode = 'off';
     this.#loaded = undefined;
     this.#bootAt = undefined;
-    this.#recovering = undefined;
+    this.#suspects = undefined;
     this.#byHand.clear();
     this.#writer = new Writer(this.#ports.ledger, this.#calls);
     this.events.emit('scheduler:stopped', {});
@@ -396,7 +395,7 @@ export class Scheduler {
     this.#behindSinceMs = undefined;
     this.#storage = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
     const unclean = state.lastBoot?.event === 'start';
-    this.#recovering = unclean && state.openRuns > 0 ? { before: now, suspects: new Set(), atWork: undefined, aloneUntilMs: 0 } : undefined;
+    this.#suspects = unclean && state.openRuns > 0 ? new Suspects(now) : undefined;
     await this.#writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
     for (const mark of state.marks) await this.#settleMark(mark);
     for (const run of state.begun) await this.#closeInterrupted(run);
@@ -497,7 +496,7 @@ export class Scheduler {
       await this.#commitTick(tick, now, []);
     });
     this.#bootAt = Math.min(this.#bootAt ?? now, now);
-    if (this.#recovering !== undefined) this.#recovering.before = Math.min(this.#recovering.before, now);
+    this.#suspects?.clockWentBack(now);
     this.#behindSinceMs = undefined;
     // What waits for an instant of the wrong time would wait for ever.
     await this.#refilling;
@@ -1074,8 +1073,8 @@ export class Scheduler {
     const all = this.#mode === 'running' || this.#hostNow !== undefined;
     const accept = all ? undefined : (run: OpenRun): boolean => this.#byHand.has(run.runId);
     while (this.#writer.pending < mostUnwritten) {
-      if (this.#recovering !== undefined && all) {
-        if (!this.#dispatchRecovering(now)) break;
+      if (this.#suspects !== undefined && all) {
+        if (!this.#dispatchBeside(this.#suspects, now)) break;
         continue;
       }
       const taken = this.#backlog.take(now, accept);
@@ -1094,31 +1093,26 @@ export class Scheduler {
       );
   }
 
-  /** false: nothing may start now. */
-  #dispatchRecovering(now: Instant): boolean {
-    const recovering = this.#recovering;
-    if (recovering === undefined) return false;
-    const { atWork, suspects } = recovering;
-    const isSuspect = (run: OpenRun): boolean => suspects.has(chainOf(run));
-    if (atWork !== undefined) {
-      // Not before its start is durable, and by a clock that nobody sets.
-      if (this.#ports.clock.monotonicMs() < recovering.aloneUntilMs) {
-        this.#backlog.keepWaiting(now, whileAlone);
-        return false;
-      }
-      const other = this.#backlog.take(now, (run) => !isSuspect(run), whileAlone);
+  /** While there are suspects. false: nothing may start now. */
+  #dispatchBeside(suspects: Suspects, now: Instant): boolean {
+    if (suspects.isAlone(this.#ports.clock.monotonicMs())) {
+      this.#backlog.keepWaiting(now, whileAlone);
+      return false;
+    }
+    if (suspects.oneIsAtWork) {
+      const other = this.#backlog.take(now, (run) => !suspects.has(run), whileAlone);
       if (other !== undefined) this.#begun(other.run, other.waitedFor, false);
       return other !== undefined;
     }
-    const suspect = suspects.size === 0 ? undefined : this.#backlog.take(now, isSuspect);
+    const suspect = suspects.none ? undefined : this.#backlog.take(now, (run) => suspects.has(run));
     if (suspect !== undefined) {
-      recovering.aloneUntilMs = Number.POSITIVE_INFINITY;
-      recovering.atWork = this.#begun(suspect.run, suspect.waitedFor, true);
+      suspects.began(suspect.run);
+      this.#begun(suspect.run, suspect.waitedFor, true);
       return true;
     }
     const taken = this.#backlog.take(now);
     if (taken !== undefined) this.#begun(taken.run, taken.waitedFor, false);
-    else if (suspects.size === 0 && !this.#backlog.spilled) this.#recovering = undefined;
+    else if (suspects.none && !this.#backlog.spilled) this.#suspects = undefined;
     return taken !== undefined;
   }
 
@@ -1141,7 +1135,7 @@ export class Scheduler {
       };
       if (durably) {
         await begin();
-        if (this.#recovering !== undefined) this.#recovering.aloneUntilMs = this.#ports.clock.monotonicMs() + aloneMs;
+        this.#suspects?.startIsDurable(this.#ports.clock.monotonicMs());
         this.#ports.clock.after(aloneMs, () => this.#dispatch(), { keepsProcessAlive: false });
       }
       this.events.emit('run:started', { run, startedAt });
@@ -1157,7 +1151,7 @@ export class Scheduler {
       this.#backlog.release(run);
       this.#closedBeside.delete(run.runId);
       if (this.#stillOpen.delete(run.runId)) this.#enqueue(run);
-      if (this.#recovering?.atWork?.run.runId === run.runId) this.#recovering.atWork = undefined;
+      this.#suspects?.ended(run);
       this.#dispatch();
       if (this.#backlog.nextAt(this.#ports.clock.now()) < Number.POSITIVE_INFINITY && this.isOn) this.#wake();
     }
@@ -1281,7 +1275,7 @@ export class Scheduler {
       step.write({ kind: 'open', run: next });
       step.afterwards(() => {
         // Alone again: what has killed the process once may do so once more.
-        if (crashed) this.#recovering?.suspects.add(chainOf(run));
+        if (crashed) this.#suspects?.add(run);
         this.#enqueue(next);
       });
     }
@@ -1362,7 +1356,7 @@ export class Scheduler {
       rowsChanged: outcome?.rowsChanged ?? null,
       durationMs: startedAt === null ? null : finishedAt - startedAt,
     };
-    if (closing.final) this.#recovering?.suspects.delete(chainOf(run));
+    if (closing.final) this.#suspects?.clear(run);
     if (this.#settings !== undefined && this.#watch.closed(closing, this.#settings.alerts))
       void this.#heedAlerts(true).catch(() => undefined);
     const waiters = this.#waiters.get(run.runId) ?? [];
@@ -1466,10 +1460,7 @@ export class Scheduler {
       rows = [...rows, ...all.filter((run) => !known.has(run.runId))];
     }
     this.#refilledMs = this.#ports.clock.monotonicMs();
-    const recovering = this.#recovering;
-    // Opened after now: in a time that the clock has left.
-    const isOld = ({ openedAt }: OpenRun): boolean => openedAt < (recovering?.before ?? 0) || openedAt > now;
-    if (recovering !== undefined) for (const run of rows) if (isOld(run)) recovering.suspects.add(chainOf(run));
+    for (const run of rows) this.#suspects?.look(run, now);
     // Right after a load: of a schedule that is not there any more.
     const isDropped = ({ scheduleId }: OpenRun): boolean =>
       this.#mode === 'starting' && scheduleId !== null && this.#roster.get(scheduleId) === undefined && !this.#unreadable.has(scheduleId);
@@ -1538,92 +1529,4 @@ export class Scheduler {
 
 function changedMeanwhile(): Diagnostic {
   return new Diagnostic('conflict', 'somebody else has changed these runs at the same moment', { hint: 'look again: LIST RUNS' });
-}
-
-const succeededOutcome: Outcome = {
-  state: 'succeeded',
-  reason: null,
-  result: null,
-  rowsChanged: null,
-  error: null,
-  guarantee: null,
-  conflicts: 0,
-};
-
-function failedOutcome(error: unknown): Outcome {
-  const code = error instanceof Diagnostic ? error.code : 'internal';
-  const message = error instanceof Error ? error.message : String(error);
-  return { ...succeededOutcome, state: 'failed', reason: message, error: { code, message, detail: null } };
-}
-
-/** The same for all attempts of a fire. What follows a run has its root too, and is another schedule's. */
-const chainOf = ({ scheduleId, rootRunId, runId }: OpenRun): string => (scheduleId === null ? runId : `${scheduleId} ${rootRunId}`);
-
-/** Nothing is left that could be left out. */
-function isBare(outcome: Outcome): boolean {
-  return outcome.result === null && (outcome.error?.detail ?? null) === null && outcome.reason?.includes('could not be kept') === true;
-}
-
-function withoutDetails(outcome: Outcome, cause: unknown): Outcome {
-  const clean = (text: string): string => text.replaceAll('\0', '\uFFFD').slice(0, 10_000);
-  const { error } = outcome;
-  const why = `what it answered could not be kept: ${cause instanceof Error ? cause.message : String(cause)}`;
-  return {
-    ...outcome,
-    reason: clean(outcome.reason === null ? why : `${outcome.reason}; ${why}`),
-    result: null,
-    error: error === null ? null : { code: error.code, message: clean(error.message), detail: null },
-  };
-}
-
-/** The clock was ahead when it was opened: its wait counts from now. */
-function inThisTime(run: OpenRun, now: Instant): OpenRun {
-  if (run.openedAt <= now || run.notBefore === null) return run;
-  return { ...run, notBefore: now + (run.notBefore - run.openedAt) };
-}
-
-/** Whom alerts of no schedule are told for. */
-const wholeScheduler: Definition = {
-  scheduleId: 0,
-  name: 'scheduler',
-  version: 0,
-  enabled: true,
-  effectiveFrom: 0,
-  exe: 'procedure',
-  call: '',
-  timing: undefined,
-  policy: {
-    overlap: 'allow',
-    overlapLimit: 0,
-    catchupLimit: 0,
-    catchupWithinMs: 0,
-    after: [],
-    afterState: 'any',
-    queue: 'default',
-    priority: 'high',
-    retry: { backoff: 'fixed', maxDelayMs: 0, jitter: false },
-    disableAfterFailures: 0,
-    onCrash: 'fail',
-    onComplete: [],
-    onFail: [],
-    onSkip: [],
-  },
-};
-
-/** What whoever waits for a run hears when the scheduler leaves first. */
-function leftOpen(runId: string): FinishedRun {
-  const reason = 'the scheduler stopped; the run stays open for the next start';
-  return {
-    runId,
-    schedule: '',
-    trigger: 'manual',
-    scheduledAt: 0,
-    attempt: 1,
-    state: 'interrupted',
-    reason,
-    final: false,
-    result: null,
-    rowsChanged: null,
-    durationMs: null,
-  };
 }

@@ -79,3 +79,9 @@ export function triggerOf(timing: Timing | undefined): Trigger {
       return 'cron';
   }
 }
+
+/** The clock was ahead when it was opened: its wait counts from now. */
+export function inThisTime(run: OpenRun, now: Instant): OpenRun {
+  if (run.openedAt <= now || run.notBefore === null) return run;
+  return { ...run, notBefore: now + (run.notBefore - run.openedAt) };
+}

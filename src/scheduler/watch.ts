@@ -7,6 +7,7 @@ import type { Clock } from './clock.ts';
 import type { Running } from './loop.ts';
 import type { Alert, AlertThresholds } from './ports.ts';
 import type { Closing } from './run.ts';
+import type { Definition } from './schedule.ts';
 import { type ReadUsualTimes, UsualTimes } from './usualTimes.ts';
 
 export interface Sight {
@@ -82,3 +83,31 @@ export class AlertWatch {
     this.#open = alert.endedAt === null ? [...others, alert] : others;
   }
 }
+
+/** Whom alerts of no schedule are told for. */
+export const wholeScheduler: Definition = {
+  scheduleId: 0,
+  name: 'scheduler',
+  version: 0,
+  enabled: true,
+  effectiveFrom: 0,
+  exe: 'procedure',
+  call: '',
+  timing: undefined,
+  policy: {
+    overlap: 'allow',
+    overlapLimit: 0,
+    catchupLimit: 0,
+    catchupWithinMs: 0,
+    after: [],
+    afterState: 'any',
+    queue: 'default',
+    priority: 'high',
+    retry: { backoff: 'fixed', maxDelayMs: 0, jitter: false },
+    disableAfterFailures: 0,
+    onCrash: 'fail',
+    onComplete: [],
+    onFail: [],
+    onSkip: [],
+  },
+};
