@@ -4,8 +4,9 @@
 
 import { type CompiledTiming, compile, refusedOn } from '../../src/scheduler/cadence/cadence.ts';
 import type { Scheduler } from '../../src/scheduler/loop.ts';
+import { refusedClosing } from '../../src/scheduler/opening.ts';
 import type { Changes, LedgerState, QueueDefinition, SchedulerSettings, Tick, Token, Work, Write } from '../../src/scheduler/ports.ts';
-import type { Closing, OpenRun } from '../../src/scheduler/run.ts';
+import { type Closing, noCounters, type OpenRun } from '../../src/scheduler/run.ts';
 import type { Definition, Policy } from '../../src/scheduler/schedule.ts';
 import type { VirtualClock } from '../../src/scheduler/simulation/virtualClock.ts';
 import { type Expected, expectedOf, through } from './expectation.ts';
@@ -73,7 +74,7 @@ const graceMs = 500;
 
 export interface JournalOptions {
   readonly world: World;
-  readonly clock: VirtualClock;
+  readonly clock: () => VirtualClock;
   /** Every step as a readable line. */
   readonly trace: boolean;
 }
@@ -82,7 +83,7 @@ export class Journal {
   readonly violations: Violation[] = [];
   readonly lines: string[] = [];
   readonly counts = { opened: 0, closed: 0, skipped: 0, ticks: 0, starts: 0, lives: 0, deaths: 0, tokens: 0, retries: 0, missed: 0 };
-  readonly #clock: VirtualClock;
+  readonly #clockNow: () => VirtualClock;
   readonly #trace: boolean;
   readonly #runs = new Map<string, RunRecord>();
   readonly #open = new Set<RunRecord>();
@@ -111,10 +112,14 @@ export class Journal {
   #read = 0;
 
   constructor({ world, clock, trace }: JournalOptions) {
-    this.#clock = clock;
+    this.#clockNow = clock;
     this.#trace = trace;
     this.#settings = world.settings;
     this.#tick = { seq: 0, watermark: world.startAt, partly: null, gap: null, replayUntil: null };
+  }
+
+  get #clock(): VirtualClock {
+    return this.#clockNow();
   }
 
   // ---- What others ask ----
@@ -191,6 +196,17 @@ export class Journal {
   jumped(ms: number): void {
     this.note(`the clock is set ${ms > 0 ? 'forward' : 'back'} by ${Math.abs(ms) / 1000} s`);
     this.#jumpedMs = this.#clock.monotonicMs();
+  }
+
+  /** How far time is handled in a store that was there before. */
+  startsAt(tick: Tick): void {
+    this.#tick = tick;
+  }
+
+  /** It waited, and ended with its schedule. */
+  droppedWith(run: OpenRun): void {
+    const record = this.#runs.get(run.runId);
+    if (record?.stage === 'open') this.#closed(refusedClosing(run, 'cancelled', 'dropped', this.#clock.now(), noCounters), []);
   }
 
   /** Before the next statement, which was asked for at `askedAt`, time was handled up to here. */
@@ -853,12 +869,13 @@ export class Journal {
   // ---- Followers ----
 
   /** A final close puts a token on the edge to each follower. */
-  #giveExpected({ run, final }: Closing, writes: readonly Write[]): void {
+  #giveExpected({ run, final, reason }: Closing, writes: readonly Write[]): void {
     if (run.scheduleId === null) return;
     const given = new Set(
       writes.flatMap((write) => (write.kind === 'token' && write.token.runId === run.runId ? [write.token.childId] : [])),
     );
-    const gives = final && run.trigger !== 'backfill' && !run.alone;
+    // What was superseded is of the past: a newer run of the same parents decides for whoever follows.
+    const gives = final && run.trigger !== 'backfill' && !run.alone && reason?.startsWith('superseded') !== true;
     for (const child of this.#schedules.values()) {
       const follows =
         child.known?.enabled === true &&

@@ -1,7 +1,9 @@
 // Plays seeds from the command line: `npm run simulate -- --seed 7` shows everything that happens in one, `--seeds 500` plays as
-// many from there, `--soak` goes on until a promise is broken.
+// many from there, `--soak` goes on until a promise is broken. `--rough`: more goes wrong; `--fires 40`: shorter plays; `--duckdb`:
+// on a real file instead of in memory.
 
-import { play } from './play.ts';
+import { DuckStore } from './duckStore.ts';
+import { type PlayOptions, play } from './play.ts';
 
 function numberOf(name: string): number | undefined {
   const at = process.argv.indexOf(`--${name}`);
@@ -10,19 +12,22 @@ function numberOf(name: string): number | undefined {
 
 const first = numberOf('seed') ?? 1;
 const seeds = numberOf('seeds');
-const rough = process.argv.includes('--rough');
 const fires = numberOf('fires');
 const soak = process.argv.includes('--soak');
 const most = soak ? Number.POSITIVE_INFINITY : (seeds ?? 1);
 const isOne = most === 1;
-const sized = fires === undefined ? {} : { fires };
+const options: Partial<PlayOptions> = {
+  rough: process.argv.includes('--rough'),
+  ...(fires === undefined ? {} : { fires }),
+  ...(process.argv.includes('--duckdb') ? { openStore: (journal, clock) => new DuckStore(journal, clock) } : {}),
+};
 const began = performance.now();
 const totals = new Map<string, number>();
 let virtualMs = 0;
 let broken = 0;
 
 for (let seed = first; seed < first + most; seed++) {
-  const played = await play({ seed, trace: isOne, rough, ...sized });
+  const played = await play({ seed, trace: isOne, ...options });
   for (const [name, count] of Object.entries(played.counts)) totals.set(name, (totals.get(name) ?? 0) + count);
   virtualMs += played.virtualMs;
   if (isOne) console.log(played.lines.join('\n'));

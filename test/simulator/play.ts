@@ -22,8 +22,7 @@ export interface PlayOptions {
   readonly trace?: boolean;
   readonly plant?: Plant;
   /** In memory without it. */
-  readonly openStore?: (world: World, journal: Journal) => Promise<Store>;
-  readonly settle?: () => Promise<void>;
+  readonly openStore?: (journal: Journal, clock: () => VirtualClock) => Store & Partial<Opened>;
 }
 
 export interface Played {
@@ -34,6 +33,14 @@ export interface Played {
   readonly virtualMs: number;
 }
 
+/** What a store on disk needs besides. */
+export interface Opened {
+  open(): Promise<void>;
+  settle(): Promise<void>;
+  close(): Promise<void>;
+  wrongEffects(): Promise<readonly string[]>;
+}
+
 /** More turns than this in one virtual second is a scheduler that spins. */
 const mostTurnsASecond = 200_000;
 
@@ -41,15 +48,20 @@ export async function play(options: PlayOptions): Promise<Played> {
   const random = new Random(options.seed);
   const maker = new WorldMaker(random.stream('world'));
   const world = maker.make({ fires: options.fires ?? 120, rough: options.rough ?? false });
-  const clock = new VirtualClock({ startAt: world.startAt, ...(options.settle === undefined ? {} : { settle: options.settle }) });
-  const journal = new Journal({ world, clock, trace: options.trace ?? false });
-  const store = (await options.openStore?.(world, journal)) ?? new MemoryStore(world, journal);
+  const journal: Journal = new Journal({ world, clock: () => clock, trace: options.trace ?? false });
+  const store: Store & Partial<Opened> = options.openStore?.(journal, () => clock) ?? new MemoryStore(world, journal);
+  const clock = new VirtualClock({ startAt: world.startAt, ...(store.settle === undefined ? {} : { settle: store.settle }) });
+  await store.open?.();
   const player = new Player({ random: random.stream('player'), maker, world, clock, journal, store, plant: options.plant ?? {} });
   try {
     await player.play();
   } catch (error) {
     journal.violations.push({ invariant: 'nothing throws', message: String((error as Error).stack ?? error), atMs: clock.monotonicMs() });
   }
+  for (const runId of (await store.wrongEffects?.()) ?? []) {
+    journal.violations.push({ invariant: 'effects are there exactly once', message: runId, atMs: clock.monotonicMs() });
+  }
+  await store.close?.();
   return {
     seed: options.seed,
     violations: journal.violations,
@@ -147,8 +159,7 @@ class Player {
       work: (run) => this.#profileOf(run),
       storage: () => ({ freeBytes: clock.monotonicMs() < this.#isDiskFullUntilMs ? 0 : 1e12, walBytes: 0 }),
       newRunId: () => {
-        this.#nextRun += 1;
-        return `r${String(this.#nextRun).padStart(6, '0')}`;
+        return this.#newRunId('r');
       },
       plant,
       died: () => {
@@ -205,6 +216,11 @@ class Player {
     life.scheduler.start().catch((error: unknown) => {
       if (life.isAlive && !this.#stopping) this.#violated('a start ends well', String(error));
     });
+  }
+
+  #newRunId(kind: 'r' | 'h'): string {
+    this.#nextRun += 1;
+    return this.#parts.store.runId?.(this.#nextRun) ?? `${kind}${String(this.#nextRun).padStart(6, '0')}`;
   }
 
   #profileOf(run: OpenRun): WorkProfile {
@@ -416,9 +432,8 @@ class Player {
     const isBackfill = random.chance(0.3);
     const group = isBackfill ? { key: `backfill:${this.#nextRun}`, limit: random.whole(1, 2) } : null;
     const runs = Array.from({ length: count }, (_, index) => {
-      this.#nextRun += 1;
       return openedRun(definition, {
-        runId: `h${String(this.#nextRun).padStart(6, '0')}`,
+        runId: this.#newRunId('h'),
         trigger: isBackfill ? 'backfill' : 'manual',
         scheduledAt: isBackfill ? now - day - index * hour : now,
         openedAt: now,

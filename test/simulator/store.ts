@@ -22,6 +22,8 @@ export interface Store {
   readonly ledger: Ledger;
   execute(statement: Statement): Promise<void>;
   closeInside(closing: Closing, marks: boolean): Promise<'removed' | 'marked' | 'fenced'>;
+  /** The nth, in the shape that it wants. */
+  runId?(number: number): string;
 }
 
 export class MemoryStore implements Store {

@@ -100,10 +100,10 @@ const sparse = [
   '@reboot',
 ];
 
-const calendars: readonly CalendarDays[] = [
-  { weekend: [0, 6], holidays: [] },
-  { weekend: [5], holidays: [Date.UTC(2027, 2, 28), Date.UTC(2027, 5, 16), Date.UTC(2027, 9, 31)].map((at) => at / day) },
-];
+export const calendars: Readonly<Record<string, CalendarDays>> = {
+  week: { weekend: [0, 6], holidays: [] },
+  odd: { weekend: [5], holidays: [Date.UTC(2027, 2, 28), Date.UTC(2027, 5, 16), Date.UTC(2027, 9, 31)].map((at) => at / day) },
+};
 
 export class WorldMaker {
   readonly #random: Random;
@@ -182,7 +182,7 @@ export class WorldMaker {
     if (random.chance(0.04)) texts.splice(0, 9, `at '${new Date(this.startAt + random.whole(0, day)).toISOString().slice(0, 19)}'`);
     const cadences = texts.map((text) => parseCadence(text, { zone }));
     const isWords = cadences.some((cadence) => cadence.kind === 'words');
-    const calendar = random.chance(isWords ? 0.8 : 0.15) ? random.pick(calendars) : undefined;
+    const calendar = random.chance(isWords ? 0.8 : 0.15) ? random.pick(Object.values(calendars)) : undefined;
     return {
       cadences,
       zone,
@@ -208,7 +208,7 @@ export class WorldMaker {
       dstGap: 'default',
       dstOverlap: 'default',
       ...(random.chance(0.5) ? { ends: this.startAt + random.whole(0, 2 * day) } : {}),
-      ...(random.chance(0.7) ? { calendar: random.pick(calendars) } : {}),
+      ...(random.chance(0.7) ? { calendar: random.pick(Object.values(calendars)) } : {}),
       onHoliday: random.pick(['run', 'skip']),
       jitterMs: 0,
       jitterKey: name,
