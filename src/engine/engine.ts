@@ -9,6 +9,7 @@ import { Scheduler } from '../scheduler/loop.ts';
 import { openedRun } from '../scheduler/opening.ts';
 import type { FinishedRun, OpenRun } from '../scheduler/run.ts';
 import { Admission } from './admission.ts';
+import { CalendarReading } from './calendarReading.ts';
 import { registerFunctions } from './functions.ts';
 import { guardValues } from './guard.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -105,6 +106,8 @@ export class Engine {
   readonly hasLedger: boolean;
   /** Opens the file again after an error that stopped DuckDB. */
   readonly recovery: Recovery;
+  /** Reads again what days calendars have. */
+  readonly calendars: CalendarReading;
   /** The room on the disk. */
   readonly storage: StorageWatch;
   readonly #graceMs: number;
@@ -217,11 +220,13 @@ export class Engine {
     this.#zone = parts.zone;
     this.admission = parts.admission;
     this.jobQueues = parts.jobQueues;
+    this.calendars = new CalendarReading(parts);
     this.storage = new StorageWatch(parts.database, parts.clock);
     parts.scheduler.events.on('definitions:changed', () => this.worker.forgetSettings());
     // Also after a hold, and after a stop and another start.
     parts.scheduler.events.on('scheduler:started', () => {
       this.#housekeeping ??= this.#keepHouse();
+      this.#housekeeping.readCalendars();
     });
     this.recovery = new Recovery({ reopen: () => this.#reopen(), inMemory: parts.database.path === ':memory:', clock: parts.clock });
   }
@@ -315,10 +320,11 @@ export class Engine {
   }
 
   #keepHouse(): Housekeeping {
-    const { database, sql, clock, admission, scheduler } = this;
+    const { database, sql, clock, admission, scheduler, calendars } = this;
     return new Housekeeping({
       scheduler,
       clock,
+      calendars,
       retention: new Retention({ database, sql, clock, admission }),
       storage: () => this.storage.look(),
       checkpoint: () => this.#checkpoint(),

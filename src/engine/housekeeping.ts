@@ -1,14 +1,17 @@
-// What is done beside the runs, while the scheduler runs and has nothing due: history that nobody keeps is forgotten, and DuckDB's
-// log is written into the file before it grows so far that some COMMIT has to do it (60-95 ms, for which all others wait).
+// What is done beside the runs, while the scheduler runs and has nothing due: history that nobody keeps is forgotten, calendars are
+// read again, and DuckDB's log is written into the file before it grows so far that some COMMIT has to do it (60-95 ms, for which
+// all others wait).
 
 import type { Clock, Timer } from '../scheduler/clock.ts';
 import type { Scheduler } from '../scheduler/loop.ts';
 import type { Storage } from '../scheduler/ports.ts';
+import type { CalendarReading } from './calendarReading.ts';
 import type { Retention } from './retention.ts';
 
 export interface HousekeepingParts {
   readonly scheduler: Scheduler;
   readonly retention: Retention;
+  readonly calendars: CalendarReading;
   readonly clock: Clock;
   storage(): Promise<Storage | undefined>;
   checkpoint(): Promise<void>;
@@ -17,6 +20,8 @@ export interface HousekeepingParts {
 const sweepEveryMs = 600_000;
 /** Old rows were left over. */
 const sweepAgainMs = 5_000;
+/** Those that fail are tried as often. */
+const readEveryMs = 600_000;
 const lookEveryMs = 30_000;
 /** Less is not worth a checkpoint; DuckDB makes its own at 64 MB. */
 const worthBytes = 8_000_000;
@@ -35,10 +40,19 @@ export class Housekeeping {
       const { more } = await this.#parts.retention.sweep(this.#stop.signal);
       return more ? sweepAgainMs : sweepEveryMs;
     });
+    this.#every(readEveryMs, async () => {
+      await this.#parts.calendars.round(this.#stop.signal);
+      return readEveryMs;
+    });
     this.#every(lookEveryMs, async () => {
       await this.#checkpointWhenIdle();
       return lookEveryMs;
     });
+  }
+
+  /** A scheduler has begun: calendars may not have been read for long. */
+  readCalendars(): void {
+    this.#atWork = this.#atWork.then(() => this.#parts.calendars.round(this.#stop.signal)).catch(() => undefined);
   }
 
   /** What is at work ends after its present transaction. Safe to call twice. */

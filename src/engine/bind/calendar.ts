@@ -42,6 +42,15 @@ export async function bindCalendar(definition: ObjectValue, context: CalendarCon
   return { days, sources, warnings };
 }
 
+/** Those that answer other days than before; the same days in another order are the same. */
+export function changedSources(before: HolidaySources, now: HolidaySources): (keyof HolidaySources)[] {
+  return (['holidays_from', 'ics', 'country'] as const).filter((source) => daysKey(now[source]) !== daysKey(before[source]));
+}
+
+function daysKey(days: readonly NamedDay[] | undefined): string {
+  return JSON.stringify(days?.map(({ day, name }) => `${formatDay(day)} ${name ?? ''}`).sort());
+}
+
 function firstSource(fields: Fields): Span {
   const field = ['holidays_from', 'ics', 'country', 'holidays'].find((name) => fields.has(name));
   return field === undefined ? fields.span : fields.keySpan(field);

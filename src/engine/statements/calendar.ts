@@ -1,15 +1,16 @@
 // UPSERT, CREATE, ALTER, DROP, DESCRIBE and SHOW CREATE of calendars.
 
-import { Diagnostic } from '../../core/diagnostic.ts';
+import { Diagnostic, type Span } from '../../core/diagnostic.ts';
+import { formatInstant, type Instant } from '../../core/instant.ts';
 import type { AlterStatement, DefineStatement, DescribeStatement, DropStatement, Name, ObjectValue } from '../../parser/ast.ts';
-import { type CalendarDays, type NamedDay, weekdayNames } from '../../scheduler/cadence/calendar.ts';
+import { type CalendarDays, weekdayNames } from '../../scheduler/cadence/calendar.ts';
 import { civilDayOf, formatDay } from '../../scheduler/cadence/civil.ts';
 import { noBusinessDay } from '../../scheduler/cadence/warnings.ts';
 import { zoneNamed } from '../../scheduler/cadence/zone.ts';
-import { bindCalendar } from '../bind/calendar.ts';
+import { bindCalendar, changedSources } from '../bind/calendar.ts';
 import { Fields } from '../bind/fields.ts';
 import type { Result, Warning } from '../result.ts';
-import { type HolidaySources, nameKey, type StoredCalendar } from '../store/duckdb/catalogue.ts';
+import { type Catalogue, type HolidaySources, nameKey, type StoredCalendar } from '../store/duckdb/catalogue.ts';
 import { answer, outcome, type StatementContext, text, texts } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
 import { description } from './description.ts';
@@ -45,8 +46,12 @@ async function putDefinition(
   const { days, sources, warnings } = await bindCalendar(definition, { now: context.now, defaultZone, connection: context.connection });
   const entries = canonical(definition);
   const changed = existing === undefined ? [] : changesOf(existing, name, entries, sources, context);
-  if (existing !== undefined && changed.length === 0) return definitionAnswer(tag, existing.name, 'unchanged', [], warnings);
-  if (existing !== undefined) await checkUsers(name, days, context);
+  if (existing !== undefined && changed.length === 0) {
+    const reading = await context.catalogue.calendarReading(existing.name);
+    if (reading?.failing != null) await context.catalogue.calendarWasRead(existing.name, context.now);
+    return definitionAnswer(tag, existing.name, 'unchanged', [], warnings);
+  }
+  if (existing !== undefined) await checkUsers({ name: name.text, span: name.span, days, now: context.now, catalogue: context.catalogue });
   const version = (existing?.version ?? 0) + 1;
   const stored: StoredCalendar = { name: name.text, version, days, sources, definition: definitionText('calendar', name, entries) };
   await context.defining(() => context.catalogue.putCalendar(stored, context.now));
@@ -67,27 +72,24 @@ function changesOf(
 ): string[] {
   const changed = new Set(existing.name === name.text ? [] : ['name']);
   for (const key of changedKeys(storedDefinition(existing.definition, context), entries)) changed.add(key);
-  for (const source of ['holidays_from', 'ics', 'country'] as const) {
-    if (daysKey(sources[source]) !== daysKey(existing.sources[source])) changed.add(source);
-  }
+  for (const source of changedSources(existing.sources, sources)) changed.add(source);
   return [...changed];
 }
 
-/** Equal for the same days in any order. */
-function daysKey(days: readonly NamedDay[] | undefined): string {
-  return JSON.stringify(days?.map(({ day, name }) => `${formatDay(day)} ${name ?? ''}`).sort());
-}
-
 /** A schedule that moves to the next business day must still find one. */
-async function checkUsers(name: Name, days: CalendarDays, context: StatementContext): Promise<void> {
-  for (const user of await context.catalogue.usersOf('calendar', name.text)) {
-    const timing = (await context.catalogue.schedule(user))?.schedule.timing;
-    const idle = timing === undefined ? undefined : noBusinessDay({ ...timing, calendar: days }, context.now);
+export async function checkUsers(calendar: {
+  readonly name: string;
+  readonly span?: Span;
+  readonly days: CalendarDays;
+  readonly now: Instant;
+  readonly catalogue: Catalogue;
+}): Promise<void> {
+  const { name, span, days, now, catalogue } = calendar;
+  for (const user of await catalogue.usersOf('calendar', name)) {
+    const timing = (await catalogue.schedule(user))?.schedule.timing;
+    const idle = timing === undefined ? undefined : noBusinessDay({ ...timing, calendar: days }, now);
     if (idle === undefined) continue;
-    throw new Diagnostic(idle.code, `calendar ${name.text} would stop schedule ${user}: ${idle.message}`, {
-      span: name.span,
-      hint: idle.hint,
-    });
+    throw new Diagnostic(idle.code, `calendar ${name} would stop schedule ${user}: ${idle.message}`, { span, hint: idle.hint });
   }
 }
 
@@ -128,6 +130,7 @@ export async function describeCalendar(statement: DescribeStatement, context: St
   const fields = new Fields(storedDefinition(stored.definition, context));
   const written = ['holidays_from', 'ics', 'country', 'description', 'tags'].filter((field) => fields.has(field));
   const users = await context.catalogue.usersOf('calendar', stored.name);
+  const reading = await context.catalogue.calendarReading(stored.name);
   const restDays = mondayFirst(weekend).map((day) => weekdayNames[day]);
   return description([
     ['name', stored.name],
@@ -135,6 +138,8 @@ export async function describeCalendar(statement: DescribeStatement, context: St
     ['holidays', String(holidays.length)],
     ['next_holidays', coming.map(shown).join(', ') || 'none'],
     ...written.map((field) => [field, fields.texts(field).join(', ')] as const),
+    ...(reading === undefined ? [] : [['read_at', formatInstant(reading.readAt)] as const]),
+    ...(reading?.failing == null ? [] : [['failing', reading.failing.problem] as const]),
     ['version', String(stored.version)],
     ['used_by', users.join(', ') || 'no schedule'],
   ]);

@@ -84,7 +84,7 @@ function meaning(value: Value, duration = false): string {
 }
 
 /** The entries of a definition that the catalogue holds. */
-export function storedDefinition(text: string, context: StatementContext): ObjectValue {
+export function storedDefinition(text: string, context: Pick<StatementContext, 'parse'>): ObjectValue {
   const statement = context.parse(text);
   if (statement.kind !== 'define')
     throw new Diagnostic('internal', 'a stored definition is not a definition', { hint: text.slice(0, 200) });

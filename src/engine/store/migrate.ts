@@ -12,10 +12,11 @@ import { relations } from './duckdb/relations.ts';
 import type { Sql } from './duckdb/sql.ts';
 import { migration000001 } from './migrations/000001.ts';
 import { migration000002 } from './migrations/000002.ts';
+import { migration000003 } from './migrations/000003.ts';
 
 export type Migration = string;
 
-const released: readonly Migration[] = [migration000001, migration000002];
+const released: readonly Migration[] = [migration000001, migration000002, migration000003];
 
 export interface MigrateOptions {
   readonly sql: Sql;

@@ -52,6 +52,15 @@ export interface StoredCalendar {
 /** What each source of a calendar answered when it was read last, by the key that names it. */
 export type HolidaySources = Readonly<Partial<Record<'holidays_from' | 'ics' | 'country', readonly NamedDay[]>>>;
 
+/** Of a calendar with sources. */
+export interface StoredReading {
+  readonly name: string;
+  /** The last that was good. */
+  readonly readAt: Instant;
+  /** null: the newest was good. */
+  readonly failing: { readonly since: Instant; readonly problem: string } | null;
+}
+
 export interface StoredQueue {
   readonly name: string;
   readonly paused: boolean;
@@ -428,11 +437,44 @@ export class Catalogue {
       created_at: before?.created_at ?? at,
       updated_at: at,
     });
+    if (Object.keys(stored.sources).length > 0) await this.calendarWasRead(stored.name, at);
+    else await this.#connection.run(this.#sql.deleteCalendarReading, { key });
   }
 
   async dropCalendar(name: string): Promise<void> {
     await this.#touch('calendar', name);
     await this.#connection.run(this.#sql.deleteCalendar, { key: nameKey(name) });
+    await this.#connection.run(this.#sql.deleteCalendarReading, { key: nameKey(name) });
+  }
+
+  /** Of calendars whose days come from somewhere else. */
+  async calendarReadings(): Promise<StoredReading[]> {
+    const rows = await this.#connection.all<{ name: string; read_at: number; failing_since: number | null; problem: string | null }>(
+      this.#sql.calendarReadings,
+    );
+    return rows.map(({ name, read_at: readAt, failing_since: since, problem }) => {
+      return { name, readAt, failing: since === null || problem === null ? null : { since, problem } };
+    });
+  }
+
+  async calendarReading(name: string): Promise<StoredReading | undefined> {
+    return (await this.calendarReadings()).find((reading) => nameKey(reading.name) === nameKey(name));
+  }
+
+  async calendarWasRead(name: string, at: Instant): Promise<void> {
+    await this.#connection.run(this.#sql.putCalendarReading, { key: nameKey(name), read_at: at, failing_since: null, problem: null });
+  }
+
+  /** A problem that is known already is not written again. */
+  async calendarWasNotRead(name: string, problem: string, at: Instant): Promise<void> {
+    const before = await this.calendarReading(name);
+    if (before === undefined || before.failing?.problem === problem) return;
+    await this.#connection.run(this.#sql.putCalendarReading, {
+      key: nameKey(name),
+      read_at: before.readAt,
+      failing_since: before.failing?.since ?? at,
+      problem,
+    });
   }
 
   // Queues

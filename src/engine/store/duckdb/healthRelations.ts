@@ -178,6 +178,17 @@ SELECT schedule, condition, min(since) AS since, arg_min(detail, since) AS detai
   WHERE len(f.lags) = 10 AND list_median(f.lags) > m.late_ms / 2 AND list_median(f.lags[1:5]) > list_median(f.lags[6:10])
 ) GROUP BY schedule, condition
 UNION ALL
+-- A calendar fails as a schedule does: its newest reading did. One row for it, however many schedules it has.
+SELECT NULL, 'failing', r.failing_since, 'calendar ' || c.name || ' keeps the days of ' || strftime(r.read_at, '%Y-%m-%d') || ', because it cannot be read ('
+    || CASE coalesce(u.schedules, 0) WHEN 0 THEN 'no schedule uses it' WHEN 1 THEN 'used by ' || u.schedule
+      ELSE 'used by ' || u.schedule || ' and ' || (u.schedules - 1) || ' more' END || '): ' || r.problem
+FROM cuckoo_ledger.calendar_reading r JOIN cuckoo_ledger.calendar c ON c.name_key = r.name_key
+LEFT JOIN (
+  SELECT lower(calendar) AS name_key, count(*) AS schedules, min(name) AS schedule FROM cuckoo_ledger.schedule
+  WHERE lower(calendar) IN (SELECT name_key FROM cuckoo_ledger.calendar_reading WHERE problem IS NOT NULL) GROUP BY 1
+) u ON u.name_key = r.name_key
+WHERE r.problem IS NOT NULL
+UNION ALL
 SELECT NULL, 'late', CASE WHEN trouble.kind = 'lagMs' THEN m.now - ${ms('trouble.number')} ELSE least(m.watermark, m.now) END, trouble.detail
 FROM moment m CROSS JOIN LATERAL (
   SELECT kind, number, detail FROM (VALUES

@@ -83,6 +83,12 @@ export function sqlFor(database: string) {
       INSERT INTO ${ledger}.calendar BY NAME SELECT
         $name AS name, $key AS name_key, $version::BIGINT AS version, $bound::JSON AS bound, $definition AS definition,
         ${instant('$created_at')} AS created_at, ${instant('$updated_at')} AS updated_at`,
+    calendarReadings: `
+      SELECT c.name, epoch_ms(coalesce(r.read_at, c.updated_at))::DOUBLE AS read_at, epoch_ms(r.failing_since)::DOUBLE AS failing_since, r.problem
+      FROM ${ledger}.calendar c LEFT JOIN ${ledger}.calendar_reading r ON r.name_key = c.name_key
+      WHERE coalesce(TRY(c.bound->>'$.sources'), '{}') <> '{}' ORDER BY c.name_key ASC NULLS LAST`,
+    putCalendarReading: `INSERT OR REPLACE INTO ${ledger}.calendar_reading VALUES ($key, ${instant('$read_at')}, ${instant('$failing_since')}, $problem)`,
+    deleteCalendarReading: `DELETE FROM ${ledger}.calendar_reading WHERE name_key = $key`,
 
     queue: `SELECT name, paused, definition FROM ${ledger}.queue WHERE name_key = $key`,
     queueNames: `SELECT name FROM ${ledger}.queue ORDER BY name_key ASC NULLS LAST`,
