@@ -775,11 +775,11 @@ export class Scheduler {
   }
 
   /** A fire that does not run leaves a row, and its followers hear of it. */
-  #refuse(step: Step, armed: Armed, closing: Closing): void {
+  #refuse(step: Step, armed: Armed, closing: Closing, { givesTokens = true }: { readonly givesTokens?: boolean } = {}): void {
     step.write({ kind: 'skip', closing });
     step.skipped += 1;
     const { actions, givesToken } = settleSkip(armed.definition, closing.run);
-    if (givesToken) this.#giveTokens(step, closing);
+    if (givesToken && givesTokens) this.#giveTokens(step, closing);
     this.#act(step, actions, closing);
     step.afterwards(() => this.#tellFinished(closing));
   }
@@ -954,7 +954,13 @@ export class Scheduler {
       const { scheduledAt, parentRunId, rootRunId } = superseded;
       const run = this.#newRun(armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
       const stretch = { fires: superseded.fires, firstScheduledAt: superseded.firstScheduledAt };
-      this.#refuse(step, armed, { ...refusedClosing(run, 'skipped', superseded.reason, now, armed.counters), stretch });
+      // Its followers hear of the fire in whose place these would have been: a token of the past could decide for it.
+      this.#refuse(
+        step,
+        armed,
+        { ...refusedClosing(run, 'skipped', superseded.reason, now, armed.counters), stretch },
+        { givesTokens: false },
+      );
     }
     if (decision === undefined) return step;
     const { scheduledAt, parentRunId, rootRunId } = decision;

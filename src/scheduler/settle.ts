@@ -106,7 +106,8 @@ function countersWith(run: OpenRun, before: Counters, state: ClosedState, final:
 function disableReason(run: OpenRun, definition: Definition | undefined, { consecutiveFailures }: Counters): string | undefined {
   if (definition === undefined || !definition.enabled || run.trigger === 'backfill') return undefined;
   const limit = definition.policy.disableAfterFailures;
-  if (limit === 0 || consecutiveFailures < limit) return undefined;
+  // Enabled again, it has as many tries as before.
+  if (limit === 0 || consecutiveFailures === 0 || consecutiveFailures % limit !== 0) return undefined;
   return consecutiveFailures === 1 ? '1 failure' : `${consecutiveFailures} failures in a row`;
 }
 

@@ -844,7 +844,7 @@ export class Journal {
         else if (state === 'failed' || state === 'timed_out' || state === 'interrupted') schedule.streak += 1;
         if (state === 'succeeded' && schedule.executing <= 1) schedule.tainted = false;
         const limit = schedule.known?.policy.disableAfterFailures ?? 0;
-        const reached = limit > 0 && schedule.streak > before && schedule.streak >= limit && schedule.known?.enabled === true;
+        const reached = limit > 0 && schedule.streak > before && schedule.streak % limit === 0 && schedule.known?.enabled === true;
         const disables = writes.some((write) => write.kind === 'disable' && write.scheduleId === run.scheduleId);
         const clear =
           !schedule.tainted && schedule.known?.policy.overlap !== 'allow' && this.#clock.monotonicMs() - schedule.changedMs > minute;
