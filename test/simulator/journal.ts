@@ -946,8 +946,8 @@ export class Journal {
     const { known } = child;
     if (known === undefined || this.#isInCircle(child)) return;
     const [decision] = decided;
-    if (decision === undefined) return this.#usedWithoutRow(child, tokens);
-    this.#joined(known, tokens, decision, writes);
+    if (decision === undefined) this.#usedWithoutRow(child, tokens);
+    else this.#joined(known, tokens, decision, writes);
   }
 
   /** Void ones, or the child's window or `max_runs` is over. */
