@@ -243,7 +243,7 @@ export class Session {
         return await this.#admit(work, alone);
       } catch (error) {
         const isHeldUp = alone && before === 'none' && error instanceof Diagnostic && error.code === heldUpCode;
-        if (!isHeldUp || tries >= mostTries) throw error;
+        if (!isHeldUp || tries >= heldUpTries) throw error;
         await this.#engine.clock.sleep(restMs);
       }
     }
@@ -434,8 +434,10 @@ const passesWithItsRuns: ReadonlySet<Statement['kind']> = new Set([
 
 const mostTries = 5;
 
-/** Longer than the stretch of quiet after which `Turns` forgets. */
-const restMs = 25;
+const heldUpTries = 3;
+
+/** In it a fire that had to wait comes through, on a busy machine too; and `Turns` forgets. */
+const restMs = 100;
 
 /** Ours take their values where they are written: what comes beside them would be lost without a word. */
 function takesNoValues(statement: Statement): Diagnostic {
