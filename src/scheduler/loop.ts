@@ -99,6 +99,8 @@ export class Scheduler {
   readonly #failing = new Map<number, Promise<void>>();
   /** Closed by others than their own work, which memory learns of later: what opened them waits for its answer, or a worker has them. */
   readonly #closedBeside = new Set<string>();
+  /** The same, on its way. */
+  readonly #closingBeside = new Set<string>();
   /** Fenced, and open all the same. */
   readonly #stillOpen = new Set<string>();
   #writer: Writer;
@@ -633,14 +635,17 @@ export class Scheduler {
       }
       let step: Step;
       try {
-        step = await this.#decided(plan, now);
-        await this.#commitTick(plan.tick, now, step.writes);
+        const decided = await this.#decided(plan, now);
+        await this.#onItsWay(decided, async () => {
+          await this.#commitTick(plan.tick, now, decided.writes);
+          decided.confirm();
+        });
+        step = decided;
       } catch (error) {
         // Planning has moved the slots; nothing of it is written.
         this.#roster.rearm(plan.touched, this.#tick);
         throw error;
       }
-      step.confirm();
       total.opened += step.opened;
       total.skipped += step.skipped;
       this.events.emit('tick:done', { tick: this.#tick, opened: step.opened, skipped: step.skipped, lagMs: this.#lagMs });
@@ -753,6 +758,16 @@ export class Scheduler {
     });
   }
 
+  /** A step that closes runs beside their own work: one of them may end in the meantime, and must not be counted twice. */
+  async #onItsWay<T>(step: Step, writeAndConfirm: () => Promise<T>): Promise<T> {
+    for (const runId of step.closing) this.#closingBeside.add(runId);
+    try {
+      return await writeAndConfirm();
+    } finally {
+      for (const runId of step.closing) this.#closingBeside.delete(runId);
+    }
+  }
+
   /** In memory, after its closing row is durable, of a run that was open and is not closed by its own end: cancelled, replaced. */
   #endedBeside(closing: Closing): void {
     const { run } = closing;
@@ -785,10 +800,12 @@ export class Scheduler {
   }
 
   /** overlap: replace. What waits is closed at once; what runs is asked to end, and the new run waits until it has. */
-  async #replace(step: Step, armed: Armed, opening: OpenRun[], now: Instant): Promise<void> {
+  async #replace(step: Step, armed: Armed, opening: OpenRun[], now: Instant, { patiently = false } = {}): Promise<void> {
     const { scheduleId } = armed.definition;
     for (const run of opening.splice(0)) this.#refuse(step, armed, refusedClosing(run, 'cancelled', 'replaced', now, armed.counters));
-    const open = await this.#calls.once('open runs', (signal) => this.#ports.ledger.openRunsOf(scheduleId, signal));
+    const ask = (signal: AbortSignal): Promise<readonly OpenRun[]> => this.#ports.ledger.openRunsOf(scheduleId, signal);
+    // A tick is planned anew when the ledger does not answer; whoever follows has nobody who would.
+    const open = patiently ? await this.#calls.untilAnswered('open runs', ask) : await this.#calls.once('open runs', ask);
     for (const run of open) {
       if (isAside(run.trigger)) continue;
       if (this.#running.has(run.runId)) {
@@ -846,7 +863,7 @@ export class Scheduler {
     return this.#writeSteps(
       reboots.map((armed) => () => {
         const step = new Step();
-        this.#fire(step, armed, { trigger: 'cron', scheduledAt: now, now });
+        this.#firesAlone(step, armed, { trigger: 'cron', scheduledAt: now, now });
         return Promise.resolve(step);
       }),
     );
@@ -860,12 +877,19 @@ export class Scheduler {
     }
   }
 
+  /** false: its zone or its calendar cannot be read. It fails alone. */
+  #firesAlone(step: Step, armed: Armed, fire: ForeignFire): boolean {
+    try {
+      this.#fire(step, armed, fire);
+      return true;
+    } catch (error) {
+      this.#tellBroken(armed.definition.scheduleId, error instanceof Error ? error.message : String(error));
+      return false;
+    }
+  }
+
   /** A fire that is not the clock's: its window, `max_runs`, its calendar and overlap decide as they do for the clock's. */
-  #fire(
-    step: Step,
-    armed: Armed,
-    fire: { trigger: Trigger; scheduledAt: Instant; now: Instant; parentRunId?: string; rootRunId?: string },
-  ): void {
+  #fire(step: Step, armed: Armed, fire: ForeignFire): void {
     const { definition, counters } = armed;
     const { timing, policy } = definition;
     const { scheduledAt, now } = fire;
@@ -933,10 +957,13 @@ export class Scheduler {
         const armed = this.#roster.get(childId);
         if (joined === undefined || armed === undefined || this.#unreadable.has(childId)) return;
         const step = await this.#joinedStep(joined, armed);
-        // false: a run that `replace` met has closed itself in the meantime; decided again.
-        if (!(await this.#writer.write(step.writes))) continue;
-        this.#followers.use(joined);
-        step.confirm();
+        if (step === undefined) return;
+        await this.#onItsWay(step, async () => {
+          // false: a run that `replace` met has closed itself in the meantime; decided again.
+          if (!(await this.#writer.write(step.writes))) return;
+          this.#followers.use(joined);
+          step.confirm();
+        });
         this.#dispatch();
       }
     } finally {
@@ -945,7 +972,8 @@ export class Scheduler {
     }
   }
 
-  async #joinedStep(joined: Joined, armed: Armed): Promise<Step> {
+  /** undefined: it cannot be decided; its tokens wait for the repair. */
+  async #joinedStep(joined: Joined, armed: Armed): Promise<Step | undefined> {
     const step = new Step();
     const now = this.#ports.clock.now();
     step.write({ kind: 'useTokens', tokenIds: joined.usedTokenIds });
@@ -970,9 +998,8 @@ export class Scheduler {
       return step;
     }
     const { overlap } = armed.definition.policy;
-    if (overlap === 'replace' && armed.live + armed.catchup > 0) await this.#replace(step, armed, [], now);
-    this.#fire(step, armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
-    return step;
+    if (overlap === 'replace' && armed.live + armed.catchup > 0) await this.#replace(step, armed, [], now, { patiently: true });
+    return this.#firesAlone(step, armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId }) ? step : undefined;
   }
 
   // ---- By hand ----
@@ -1047,10 +1074,12 @@ export class Scheduler {
     step.close(closing);
     this.#giveTokens(step, closing);
     step.afterwards(() => this.#endedBeside(closing));
-    if (!(await this.#writer.write(step.writes))) return false;
-    step.confirm();
-    this.#dispatch();
-    return true;
+    return this.#onItsWay(step, async () => {
+      if (!(await this.#writer.write(step.writes))) return false;
+      step.confirm();
+      this.#dispatch();
+      return true;
+    });
   }
 
   // ---- Work ----
@@ -1303,8 +1332,8 @@ export class Scheduler {
 
   /** Somebody else closed it: what the ledger says is what happened. */
   async #findClosed(run: OpenRun): Promise<void> {
-    // Whoever closed it here has said so.
-    if (this.#closedBeside.has(run.runId)) return;
+    // Whoever closed it here has said so, or will when it is known to be written.
+    if (this.#closedBeside.has(run.runId) || this.#closingBeside.has(run.runId)) return;
     const fate = await this.#calls.untilAnswered('fate', (signal) => this.#ports.ledger.fate(run.runId, signal));
     if (fate.kind === 'closed') {
       const { closing, marked } = fate;
@@ -1531,6 +1560,15 @@ export class Scheduler {
     this.#watch.told(alert);
     this.events.emit(alert.endedAt === null ? 'alert:raised' : 'alert:cleared', alert);
   }
+}
+
+/** Of a start, or after others. */
+interface ForeignFire {
+  readonly trigger: Trigger;
+  readonly scheduledAt: Instant;
+  readonly now: Instant;
+  readonly parentRunId?: string;
+  readonly rootRunId?: string;
 }
 
 function changedMeanwhile(): Diagnostic {

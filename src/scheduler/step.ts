@@ -19,6 +19,11 @@ export class Step {
     this.write({ kind: 'close', closing });
   }
 
+  /** What it closes, while it is on its way. */
+  get closing(): Iterable<string> {
+    return this.#closing;
+  }
+
   closes(runId: string): boolean {
     return this.#closing.has(runId);
   }
