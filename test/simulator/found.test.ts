@@ -288,4 +288,65 @@ describe('what the simulator has found', () => {
     });
     expect(await finished).toMatchObject({ runId: 'h1', state: 'cancelled', reason: 'dropped' });
   });
+
+  test('a run that ends while the tick that replaces it waits for its answer is counted once', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('fresh', 'every 10s', { overlap: 'replace' });
+    stage.define('busy', "at '2027-06-15 12:00:05'");
+    stage.ledger.set({ workers: 1 });
+    stage.work = async ({ run }) => {
+      if (run.schedule === 'busy') await stage.clock.sleep(14_800);
+      return { ...succeeded, state: 'skipped', reason: 'when' };
+    };
+    stage.after = async (call) => {
+      if (call === 'tick') await stage.clock.sleep(300);
+    };
+    await stage.scheduler().start();
+    // The worker is free while the tick of 12:00:20 has replaced 12:00:10 and does not know it yet.
+    await stage.clock.advance(21_000);
+    stage.work = async (_work, signal) => {
+      await Promise.race([stage.clock.sleep(60_000), new Promise((resolve) => signal.addEventListener('abort', resolve))]);
+      return { ...succeeded, state: 'cancelled', reason: 'replaced' };
+    };
+    await stage.clock.advance(20_000);
+    expect(stage.history.filter((run) => run.startsWith('fresh'))).toEqual([
+      'fresh 12:00:10 cancelled',
+      'fresh 12:00:20 skipped',
+      'fresh 12:00:30 cancelled',
+    ]);
+  });
+
+  test('a schedule whose zone does not exist does not keep the scheduler from starting', async () => {
+    const stage = new Stage(at('12:00:00'));
+    const poisoned = stage.define('poisoned', '@reboot');
+    const timing = { ...poisoned.timing!, zone: 'Nowhere/Land', calendar: { weekend: [0], holidays: [] } };
+    stage.ledger.define({ ...poisoned, version: 2, timing });
+    stage.define('other', 'every 10s');
+    const scheduler = stage.scheduler();
+    await scheduler.start();
+    await stage.clock.advance(11_000);
+    expect(scheduler.unreadable.map(({ schedule }) => schedule)).toEqual(['poisoned']);
+    expect(stage.started).toEqual(['other 12:00:10']);
+  });
+
+  test('a follower that replaces opens also when the ledger fails while it is decided', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('parent', 'every 10s');
+    stage.define('child', undefined, { after: ['parent'], overlap: 'replace' });
+    stage.work = async ({ run }, signal) => {
+      if (run.schedule === 'child')
+        await Promise.race([stage.clock.sleep(60_000), new Promise((resolve) => signal.addEventListener('abort', resolve))]);
+      return signal.aborted ? { ...succeeded, state: 'cancelled', reason: 'replaced' } : succeeded;
+    };
+    await stage.scheduler().start();
+    let failures = 0;
+    stage.before = (call) => {
+      if (call !== 'openRunsOf' || failures > 0) return Promise.resolve();
+      failures += 1;
+      return Promise.reject(new Error('planted'));
+    };
+    await stage.clock.advance(25_000);
+    expect(failures).toBe(1);
+    expect(stage.started).toEqual(['parent 12:00:10', 'child 12:00:10', 'parent 12:00:20', 'child 12:00:20']);
+  });
 });

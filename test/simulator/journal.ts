@@ -1143,7 +1143,7 @@ export class Journal {
     }
     for (const [childId, parents] of waiting) {
       const { definition } = this.#schedule(childId);
-      if (definition === undefined) continue;
+      if (definition === undefined || isPoisoned(definition)) continue;
       // Of a parent that cannot be read it waits for the repair.
       const names = new Set(this.definitions.map(({ name }) => name));
       const ok = parents.size < new Set(definition.policy.after).size || definition.policy.after.some((name) => !names.has(name));
@@ -1172,6 +1172,17 @@ function isAside({ trigger }: OpenRun): boolean {
 
 function isClocked({ trigger }: OpenRun): boolean {
   return trigger === 'cron' || trigger === 'interval' || trigger === 'once' || trigger === 'catchup';
+}
+
+/** Its own times cannot be told: it waits for the repair. */
+function isPoisoned({ timing }: Definition): boolean {
+  try {
+    if (timing !== undefined) refusedOn(timing, 0);
+    if (timing !== undefined) compile(timing);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 const isSuperseding = ({ reason }: Closing): boolean => (reason ?? '').startsWith('superseded');
