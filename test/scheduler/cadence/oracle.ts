@@ -56,11 +56,16 @@ export function oracleMatches(timing: OracleTiming, instant: number): boolean {
   return duesBetween(timing, instant, instant, 'first').length > 0;
 }
 
+/** Every fire due in [from, to], in order; what is to be moved is listed far around, so a window keeps this short. */
+export function oracleBetween(timing: OracleTiming, from: number, to: number): OracleFire[] {
+  return duesBetween(timing, from, to, 'all');
+}
+
 /** Which end of a row of fires is wanted: the rest of a long row may be left out. */
 type End = 'first' | 'last';
 
 /** The fires due in [from, to], in order. */
-function duesBetween(timing: OracleTiming, from: number, to: number, end: End): OracleFire[] {
+function duesBetween(timing: OracleTiming, from: number, to: number, end: End | 'all'): OracleFire[] {
   const { calendar, onHoliday, zone } = timing;
   // A move reaches over the longest row of free days that the proofs make.
   const margin = moves(timing) ? 20 * dayMs : 0;
