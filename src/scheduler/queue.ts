@@ -525,7 +525,6 @@ export class Backlog {
       refused: new Map(),
       spilledFrom: new Map(),
       capped: new Set(),
-      spilled: false,
     };
     return this.#mark;
   }
@@ -534,8 +533,8 @@ export class Backlog {
    * Replaces what waits by the table's first rows, of each group its first, and what was added since the mark. Sleepers stay,
    * listed or not. Nothing comes back that was removed, or taken and ended, since; `complete`: the table has no others.
    *
-   * Where queues take turns in the rows (the first of each, the second of each ..), it is seen which of them have no others;
-   * where they do not, it is found out when it is asked for more in vain.
+   * Queues should take turns in the rows (the first of each, the second of each ..): then none is shut out, and it is seen which
+   * of them have no others.
    */
   refill(mark: RefillMark, rows: readonly OpenRun[], complete: boolean): void {
     const since = this.#mark;
@@ -557,12 +556,10 @@ export class Backlog {
     }
     for (const waiting of added)
       if (waiting.group !== undefined && waiting.group.offered !== waiting) waiting.since = Number.POSITIVE_INFINITY;
-    let hasMore = !complete || since.spilled || answer.bounds.size > 0 || this.#wakes.earliest < Number.POSITIVE_INFINITY;
+    let hasMore = !complete || answer.bounds.size > 0 || this.#wakes.earliest < Number.POSITIVE_INFINITY;
     for (const [queue, part] of answer.queues) {
       if (part.isWhole) queue.isCut = false;
       else if (part.news > 0 || part.forgotten !== undefined) queue.isCut = true;
-      // It was asked for, and nothing came although others were given more room.
-      else if (part.wasShort && part.rows > 0 && part.rows < answer.mostRows - 1) queue.isCut = false;
       queue.horizon = queue.isCut ? moreUrgent(part.last ?? queue.horizon, part.forgotten, this.#now) : undefined;
       const refused = since.refused.get(queue);
       if (
@@ -589,7 +586,7 @@ export class Backlog {
     const partOf = (queue: Queue): PartOfQueue => {
       const known = queues.get(queue);
       if (known !== undefined) return known;
-      const part: PartOfQueue = { wasShort: isShort(queue), isWhole: complete, rows: 0, news: 0, last: undefined, forgotten: undefined };
+      const part: PartOfQueue = { isWhole: complete, rows: 0, news: 0, last: undefined, forgotten: undefined };
       queues.set(queue, part);
       return part;
     };
@@ -621,7 +618,7 @@ export class Backlog {
       since.capped.add(key);
       setBound(bounds, key, group.last);
     }
-    return { complete, queues, mostRows, listed, bounds };
+    return { complete, queues, listed, bounds };
   }
 
   #forgetUnlisted({ complete, queues, listed, bounds }: Answer, since: Mark): void {
@@ -720,7 +717,6 @@ export class Backlog {
 
   #spill({ run, group, asleep }: Waiting): void {
     this.#spilled = true;
-    if (this.#mark !== undefined) this.#mark.spilled = true;
     if (asleep && run.notBefore !== null) this.#wakes.add(run.notBefore);
     if (group === undefined || (asleep && run.group?.limit !== 1)) return;
     if (group.spilledFrom === undefined || groupOrder(run, group.spilledFrom) < 0) group.spilledFrom = run;
@@ -886,14 +882,12 @@ interface Queue {
 interface Answer {
   readonly complete: boolean;
   readonly queues: Map<Queue, PartOfQueue>;
-  readonly mostRows: number;
   readonly listed: ReadonlySet<string>;
   /** By group, from where on the table has more than memory. */
   readonly bounds: Map<string, OpenRun>;
 }
 
 interface PartOfQueue {
-  readonly wasShort: boolean;
   /** The table has no others of this queue, but of groups. */
   isWhole: boolean;
   rows: number;
@@ -911,7 +905,6 @@ interface Mark extends RefillMark {
   readonly refused: Map<Queue, { first: Waiting; readonly runIds: string[] }>;
   readonly spilledFrom: Map<string, OpenRun>;
   readonly capped: Set<string>;
-  spilled: boolean;
 }
 
 const classOf: Readonly<Record<Priority, number>> = { critical: 0, high: 1, normal: 2, low: 3, background: 4 };
