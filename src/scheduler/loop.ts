@@ -436,7 +436,7 @@ export class Scheduler {
   async #cycle(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = undefined;
-    let delayMs = this.#settings?.checkIntervalMs ?? 30_000;
+    let failed = false;
     try {
       await this.#heedStorage();
       if (this.#stale) await this.#turnstile.run(() => this.#reread());
@@ -454,7 +454,7 @@ export class Scheduler {
       await this.#heedAlerts();
     } catch (error) {
       // Told already by the call that failed; tried again soon.
-      if (this.#mode !== 'stopping' && this.#mode !== 'off') delayMs = 1000;
+      failed = true;
       if (!(error instanceof Diagnostic)) this.events.emit('ledger:trouble', { during: 'tick', message: String(error) });
     }
     this.#dispatch();
@@ -465,7 +465,7 @@ export class Scheduler {
         ? this.#roster.earliestDue
         : Number.POSITIVE_INFINITY;
     const nextAt = Math.min(due, this.#backlog.nextAt(now));
-    const waitMs = delayMs === 1000 ? delayMs : Math.min(Math.max(nextAt - now, 0), delayMs);
+    const waitMs = failed ? 1000 : Math.min(Math.max(nextAt - now, 0), this.#demand().checkIntervalMs);
     this.#timer = this.#ports.clock.after(this.#storage.low ? Math.min(waitMs, storageCheckMs) : waitMs, () => this.#wake(), {
       keepsProcessAlive: true,
     });
