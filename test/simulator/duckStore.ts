@@ -106,7 +106,7 @@ export class DuckStore implements Store {
       await this.#execute(statement);
       this.#journal.stated(statement);
       if (statement.kind !== 'drop') return;
-      for (const run of statement.runs) this.#journal.droppedWith(run);
+      for (const run of statement.runs) this.#journal.runs.droppedWith(run);
     });
   }
 
@@ -190,7 +190,7 @@ export class DuckStore implements Store {
         await connection.run('INSERT INTO effect VALUES ($run_id)', { run_id: closing.run.runId });
         const how = await commitClosed(connection, this.#engine.sql, closing, { isGuarded: false, marks, onSend: () => {} });
         await connection.rollback();
-        this.#journal.closedInside(closing, how);
+        this.#journal.runs.closedInside(closing, how);
         return how;
       } finally {
         await connection.close();

@@ -349,4 +349,17 @@ describe('what the simulator has found', () => {
     expect(failures).toBe(1);
     expect(stage.started).toEqual(['parent 12:00:10', 'child 12:00:10', 'parent 12:00:20', 'child 12:00:20']);
   });
+
+  test('everything is on time with the shortest check_interval too', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.ledger.set({ checkIntervalMs: 1000 });
+    stage.define('often', 'every 5s');
+    stage.clock.jump(300);
+    const opened: number[] = [];
+    const scheduler = stage.scheduler();
+    scheduler.events.on('run:opened', ({ scheduledAt, openedAt }) => opened.push(openedAt - scheduledAt));
+    await scheduler.start();
+    await stage.clock.advance(11_000);
+    expect(opened).toEqual([0, 0]);
+  });
 });

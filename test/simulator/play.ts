@@ -7,7 +7,8 @@ import type { OpenRun } from '../../src/scheduler/run.ts';
 import type { Definition } from '../../src/scheduler/schedule.ts';
 import { VirtualClock } from '../../src/scheduler/simulation/virtualClock.ts';
 import { Faults } from './faults.ts';
-import { Journal, type Violation } from './journal.ts';
+import { Journal } from './journal.ts';
+import type { Violation } from './model.ts';
 import { Life, type Plant } from './process.ts';
 import { Random } from './random.ts';
 import { MemoryStore, type Statement, type Store } from './store.ts';
@@ -167,7 +168,7 @@ class Player {
       },
     });
     this.#life = life;
-    const held = chance.chance(0.04);
+    const held = chance.chance(0.04) && !this.#parts.world.calm;
     const failed = (error: unknown): void => {
       if (life.isAlive && !this.#stopping) this.#violated('a start ends well', String(error));
     };
@@ -196,7 +197,7 @@ class Player {
         if (left > 0) this.#violated('a stop leaves nothing running', `${left} runs`);
         if (this.#parts.random.chance(0.4)) {
           // The same scheduler starts again.
-          journal.stopped();
+          journal.work.stopped();
           clock.after(downMs, () => this.#startAgain(life));
           return;
         }
@@ -406,7 +407,7 @@ class Player {
     const commit = async (): Promise<void> => {
       const { scheduler } = life;
       const handles = scheduler.mode === 'running' && !scheduler.storageLow && !scheduler.clockBehind;
-      if (handles || scheduler.mode === 'paused') journal.boundary(scheduler.watermark, askedAt);
+      if (handles || scheduler.mode === 'paused') journal.ticks.boundary(scheduler.watermark, askedAt);
       const profile = this.#faults.at(clock.monotonicMs());
       if (!life.isAlive) return new Promise(() => {});
       if (random.chance(profile.slow)) await life.clock.sleep(random.spread(1, 500));
@@ -441,7 +442,7 @@ class Player {
         group,
       });
     });
-    journal.asked(runs);
+    journal.runs.asked(runs);
     for (const run of runs) {
       const waiter = { done: false, life };
       this.#waiters.set(run.runId, waiter);
@@ -488,7 +489,7 @@ class Player {
       const why = [mode, clockBehind ? 'the clock is behind' : '', storageLow ? 'no room' : '', troubled ? 'trouble' : ''].join(' ');
       return this.#violated('it runs when nothing hinders it', why);
     }
-    journal.handled(clock.now() - 1);
+    journal.ticks.handled(clock.now() - 1);
     for (const definition of journal.definitions) {
       const { scheduleId } = definition;
       if (definition.timing === undefined || definition.timing.cadences.length === 0) continue;

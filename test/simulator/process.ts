@@ -76,7 +76,7 @@ export class Life {
     if (!this.#alive) return;
     this.#alive = false;
     this.clock.end();
-    this.#parts.journal.died();
+    this.#parts.journal.work.died();
     this.#parts.died();
   }
 
@@ -84,7 +84,7 @@ export class Life {
   leave(): void {
     this.#alive = false;
     this.clock.end();
-    this.#parts.journal.left();
+    this.#parts.journal.work.left();
   }
 
   /** Plays the work of a run. */
@@ -94,12 +94,12 @@ export class Life {
     if (!this.#alive) return never();
     const profile = this.#parts.work(run);
     const chance = random.stream(`${run.runId} ${this.#number}`);
-    journal.started(work);
+    journal.work.started(work);
     try {
       const execution = await this.#attempt(work, profile, chance, signal);
       return this.#alive ? execution : await never();
     } finally {
-      if (this.#alive) journal.ended(run);
+      if (this.#alive) journal.work.ended(run);
     }
   }
 
@@ -110,7 +110,7 @@ export class Life {
     if (profile.exe === 'command') {
       await work.begin();
       if (!this.#alive) return never();
-      journal.begun(run);
+      journal.work.begun(run);
     }
     if (chance.chance(profile.throws)) throw new Error('the executor threw');
     const timeoutMs = journal.policyOf(run.scheduleId)?.timeoutMs ?? Number.POSITIVE_INFINITY;
@@ -160,7 +160,7 @@ export class Life {
       return never();
     }
     const fenced = await store.closeInside(closing, marks);
-    const closed = fenced === 'fenced' && this.#parts.plant.unfenced === true ? journal.unfenced(run) : fenced;
+    const closed = fenced === 'fenced' && this.#parts.plant.unfenced === true ? journal.runs.unfenced(run) : fenced;
     if (!this.#alive) return never();
     if (chance.chance(faults.at(this.clock.monotonicMs()).crash)) {
       journal.note(`the process dies after ${run.runId} has committed`);

@@ -73,7 +73,7 @@ export class MemoryStore implements Store {
 
   closeInside(closing: Closing, marks: boolean): Promise<'removed' | 'marked' | 'fenced'> {
     const result = this.ledger.closeInside(closing, { marks });
-    this.#journal.closedInside(closing, result);
+    this.#journal.runs.closedInside(closing, result);
     return Promise.resolve(result);
   }
 }

@@ -12,6 +12,8 @@ export const hour = 60 * minute;
 export const day = 24 * hour;
 
 export interface World {
+  /** Nothing fails in it and no clock is set: everything must be on time. */
+  readonly calm: boolean;
   readonly startAt: number;
   readonly horizonMs: number;
   readonly settings: SchedulerSettings;
@@ -138,6 +140,7 @@ export class WorldMaker {
     }
     const horizonMs = Math.max(this.#horizon(definitions, fires), 2 * minute);
     return {
+      calm,
       startAt: this.startAt,
       horizonMs,
       settings: this.settings(),
