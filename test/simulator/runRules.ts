@@ -301,11 +301,12 @@ export class RunRules {
         if (state === 'succeeded') schedule.streak = 0;
         else if (state === 'failed' || state === 'timed_out' || state === 'interrupted') schedule.streak += 1;
         if (state === 'succeeded' && schedule.executing <= 1) schedule.tainted = false;
-        const limit = schedule.known?.policy.disableAfterFailures ?? 0;
-        const reached = limit > 0 && schedule.streak > before && schedule.streak % limit === 0 && schedule.known?.enabled === true;
+        const settling = schedule.known ?? schedule.settledBy;
+        const limit = settling?.policy.disableAfterFailures ?? 0;
+        const reached = limit > 0 && schedule.streak > before && schedule.streak % limit === 0 && settling?.enabled === true;
         const disables = writes.some((write) => write.kind === 'disable' && write.scheduleId === run.scheduleId);
         const clear =
-          !schedule.tainted && schedule.known?.policy.overlap !== 'allow' && this.#model.clock.monotonicMs() - schedule.changedMs > minute;
+          !schedule.tainted && settling?.policy.overlap !== 'allow' && this.#model.clock.monotonicMs() - schedule.changedMs > minute;
         this.#model.check(!clear || reached === disables, 'disable_after_failures', () => {
           return `${run.schedule}: ${schedule.streak} failures in a row of ${limit}, ${disables ? 'disabled' : 'not disabled'}`;
         });
@@ -321,6 +322,7 @@ export class RunRules {
     this.#model.check(closes, 'disable_after_failures', () => `${schedule.definition?.name} is disabled without a failure`);
     if (schedule.definition !== undefined) schedule.definition = { ...schedule.definition, enabled: false };
     if (schedule.known !== undefined) schedule.known = { ...schedule.known, enabled: false };
+    if (schedule.settledBy !== undefined) schedule.settledBy = { ...schedule.settledBy, enabled: false };
     schedule.changedMs = this.#model.clock.monotonicMs();
   }
 
