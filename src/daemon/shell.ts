@@ -218,7 +218,8 @@ export class Shell {
     const column = (name: string): number => answer.columns.findIndex((found) => found.name === name);
     if (isRun) {
       const ran = rows.filter((row) => (row[column('run_id')] ?? null) !== null);
-      onRuns?.(ran.map((row) => String(row[column('run_id')])));
+      // What only waits yet is told when it has ended.
+      onRuns?.(ran.filter((row) => row[column('state')] !== 'pending').map((row) => String(row[column('run_id')])));
       known?.vouch(
         'schedule',
         ran.map((row) => String(row[column('schedule')])),

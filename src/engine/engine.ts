@@ -146,6 +146,7 @@ export class Engine {
       newRunId,
       bootId: randomUUID(),
       storage: async () => engine?.storage.look(),
+      mostAtOnce: () => admission.heavyLimit,
       usualTimes: usualTimesReader({ database, sql, admission }),
     });
     const timings = new TimingCache();

@@ -16,6 +16,8 @@ export interface HealthSource {
   readonly lagMs: number;
   /** When something is due next; Infinity: never. */
   readonly nextDue: Instant;
+  /** As many as may be at work; null: nobody knows. */
+  readonly workers: number | null;
   readonly storageLow: boolean;
   readonly clockBehind: boolean;
   /** A call of the ledger failed, and is tried again. */
@@ -114,10 +116,10 @@ function reasonOf(work: () => unknown): string | null {
 
 /** What `cuckoo_health` answers. */
 export function healthText(source: HealthSource, lockLost: boolean): string {
-  const { mode, lagMs, nextDue, storageLow, clockBehind, troubled, unreadable } = source;
+  const { mode, lagMs, nextDue, storageLow, clockBehind, troubled, unreadable, workers } = source;
   const running = [...source.allRunning()].map(({ run, startedAt }) => ({ runId: run.runId, startedAt }));
   const due = Number.isFinite(nextDue) ? nextDue : null;
-  return JSON.stringify({ mode, lagMs, nextDue: due, storageLow, clockBehind, troubled, lockLost, unreadable, running });
+  return JSON.stringify({ mode, lagMs, nextDue: due, storageLow, clockBehind, troubled, lockLost, unreadable, running, workers });
 }
 
 /** Put over the file's own macros in each session. */

@@ -148,7 +148,11 @@ export class Worker {
       environment,
     };
     if (schedule.when !== undefined) {
-      const value = await admission.run('run', () => readCondition(connection.until(signal), String(schedule.when), values), signal);
+      const value = await admission
+        .run('run', () => readCondition(connection.until(signal), String(schedule.when), values), signal)
+        .catch((error: unknown) => {
+          throw error instanceof Diagnostic && error.code !== 'cancelled' ? inCondition(error) : error;
+        });
       if (value !== true) {
         const reason = `when: the condition was ${value === undefined ? 'without a row' : String(value)}`;
         return { outcome: { ...nothing, state: 'skipped', reason }, closed: 'no' };
@@ -205,6 +209,10 @@ export class Worker {
       await connection.close();
     }
   }
+}
+
+function inCondition(error: Diagnostic): Diagnostic {
+  return new Diagnostic(error.code, `in its condition (when): ${error.message}`, { hint: error.hint, cause: error });
 }
 
 const dryRunId = '00000000-0000-7000-8000-000000000000';

@@ -194,6 +194,11 @@ export class Scheduler {
     return [...this.#unreadable.values()];
   }
 
+  /** As many as may be at work; null where it has not read the ledger. */
+  get workers(): number | null {
+    return this.#settings === undefined ? null : this.#workers(this.#settings);
+  }
+
   /** When something is due next; Infinity: never. */
   get nextDue(): Instant {
     return this.#roster.earliestDue;
@@ -347,7 +352,7 @@ export class Scheduler {
     this.#revision = changes.revision;
     this.#settings = changes.settings;
     this.#queues = changes.queues;
-    this.#backlog.configure(changes.queues, changes.settings.workers);
+    this.#backlog.configure(changes.queues, this.#workers(changes.settings));
     const was = this.#pausedAt;
     this.#pausedAt = changes.pausedAt;
     for (const change of changes.definitions) {
@@ -505,7 +510,7 @@ export class Scheduler {
     const { starts } = this.#backlog;
     this.#backlog = new Backlog();
     this.#backlog.recall(starts);
-    this.#backlog.configure(this.#queues, this.#demand().workers);
+    this.#backlog.configure(this.#queues, this.#workers(this.#demand()));
     for (const { run } of this.#running.values()) this.#backlog.begin(run);
     this.#hasUnknownSleepers = true;
     await this.#refill();
@@ -524,6 +529,11 @@ export class Scheduler {
     if (low && !this.#storage.low) this.events.emit('storage:low', { freeBytes: found.freeBytes, neededBytes: needed });
     if (!low && this.#storage.low) this.events.emit('storage:enough', {});
     this.#storage = { checkedMs: clock.monotonicMs(), low };
+  }
+
+  /** No more than can really run: what a worker has taken and cannot begin looks like work, and its time runs out. */
+  #workers({ workers }: SchedulerSettings): number {
+    return Math.min(workers, this.#ports.mostAtOnce?.() ?? workers);
   }
 
   #demand(): SchedulerSettings {
@@ -563,7 +573,7 @@ export class Scheduler {
       return { watermark: this.#tick.watermark, ...report, finished, unreadable: this.unreadable };
     } finally {
       this.#hostNow = undefined;
-      if (workers !== undefined) this.#backlog.configure(this.#queues, this.#demand().workers);
+      if (workers !== undefined) this.#backlog.configure(this.#queues, this.#workers(this.#demand()));
       for (const off of offs) off();
     }
   }
@@ -1090,6 +1100,12 @@ export class Scheduler {
     // Opened while its schedule was dropped: the drop did not see it.
     if (run.scheduleId !== null && this.#dropped.has(run.scheduleId)) {
       this.#cancelDropped(run);
+      return;
+    }
+    // Where no loop runs, who asks for a run gets it right there: nobody would come back when a queue's limits allow it.
+    if ((this.#mode === 'off' || this.#mode === 'held') && this.#byHand.has(run.runId)) {
+      this.#backlog.begin(run);
+      this.#begun(run, null, false);
       return;
     }
     this.#backlog.add(run, this.#hostNow ?? this.#ports.clock.now());

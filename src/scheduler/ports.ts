@@ -20,6 +20,8 @@ export interface Ports {
   newRunId(at: Instant): string;
   /** Of this start of the scheduler. */
   readonly bootId: string;
+  /** So many runs can be at work, whatever `workers` says; Infinity without it. */
+  mostAtOnce?(): number;
   /** How long runs usually take; without it no run is slow by habit. */
   readonly usualTimes?: ReadUsualTimes;
   /** What is free where the file lies; undefined where nobody can tell. */

@@ -196,7 +196,7 @@ describe('a run that did not succeed', () => {
     expect(ended.code).toBe(1);
     expect(ended.stdout).not.toMatch(/^(bad|good): (failed|succeeded)/m);
     expect(ended.stderr).toMatch(
-      /^error\[run_failed\] bad: failed; in schedule bad.*nope.*\n.*:1:14\n.*RUN SCHEDULE bad\n.*\^\^\^\nhint: DESCRIBE RUN '/,
+      /^error\[run_failed\] bad: failed; in schedule bad.*nope.*\n.*:1:14\n.*RUN SCHEDULE bad\n.*\^\^\^\nhint: EXPLAIN RUN '/,
     );
   });
 

@@ -13,6 +13,7 @@ const minute = 60_000;
 /** A scheduler, as its health is told. */
 class Told implements HealthSource {
   mode: HealthSource['mode'] = 'running';
+  workers: number | null = 4;
   lagMs = 0;
   nextDue = Number.POSITIVE_INFINITY;
   storageLow = false;

@@ -129,3 +129,16 @@ describe('queues', () => {
     expect(await db.rows(`LIST QUEUES LIKE 'wrong'`)).toEqual([]);
   });
 });
+
+test('a queue in which runs wait is not dropped: what a pause held back would run', async ({ db }) => {
+  await db.run(
+    'UPSERT QUEUE held ( weight: 1 )',
+    "UPSERT SCHEDULE s ( sched: every 1m, queue: held, sql: 'SELECT 1' )",
+    'PAUSE QUEUE held',
+  );
+  db.clock.set('2026-11-20T12:01:00Z');
+  await db.engine.scheduler.tick(db.clock.now());
+  await db.run('ALTER SCHEDULE s SET ( queue: default )');
+  expect(await db.mistake('DROP QUEUE held')).toMatchObject({ code: 'in_use', message: 'queue held cannot be dropped: 1 run waits in it' });
+  await db.run("CANCEL RUNS WHERE queue = 'held'", 'DROP QUEUE held');
+});

@@ -188,6 +188,26 @@ describe('a SQL run', () => {
     expect(await db.rows('RUN SCHEDULE s WITH ( least: 3 )')).toMatchObject([{ state: 'skipped' }]);
   });
 
+  test('is not waited for in vain: where no scheduler runs, a queue that is paused or has had its rate does not hold it', async ({
+    db,
+  }) => {
+    await db.run(
+      'UPSERT QUEUE slow ( rate: 1 per 1h )',
+      "UPSERT SCHEDULE s ( queue: slow, sql: 'SELECT 1' )",
+      "UPSERT SCHEDULE t ( queue: low, sql: 'SELECT 1' )",
+      'PAUSE QUEUE low',
+    );
+    const runs = await db.rows('RUN SCHEDULE s, s, t');
+    expect(runs.map((run) => run['state'])).toEqual(['succeeded', 'succeeded', 'succeeded']);
+  });
+
+  test('asks its condition, which changes nothing', async ({ db }) => {
+    await db.run('CREATE TABLE t(i INTEGER)', 'INSERT INTO t VALUES (1)');
+    await db.run("UPSERT SCHEDULE s ( when: 'DELETE FROM t RETURNING true', sql: 'SELECT 1' )");
+    expect(await db.rows('RUN SCHEDULE s')).toMatchObject([{ state: 'succeeded' }]);
+    expect(await db.rows('FROM t')).toHaveLength(1);
+  });
+
   test('skips when its condition does not hold, and fails when the condition does', async ({ db }) => {
     await db.run("UPSERT SCHEDULE s ( sql: 'SELECT 1', when: 'SELECT count(*) > 0 FROM range(0)' )");
     expect(await db.rows('RUN SCHEDULE s')).toMatchObject([{ state: 'skipped', reason: 'when: the condition was false' }]);

@@ -49,7 +49,13 @@ export class TestDatabase {
   }
 
   async open(options: EngineOptions = {}): Promise<void> {
-    this.engine = await openEngine(this.path, { clock: this.clock, zone: 'UTC', environment: { SECRET: 'hidden' }, ...options });
+    this.engine = await openEngine(this.path, {
+      clock: this.clock,
+      zone: 'UTC',
+      environment: { SECRET: 'hidden' },
+      poolSize: 16,
+      ...options,
+    });
     this.session = await this.newSession();
   }
 

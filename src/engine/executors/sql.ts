@@ -191,11 +191,15 @@ async function perform(connection: Connection, sql: Sql, job: SqlRun): Promise<S
   return runStatements(`schedule ${job.schedule.name}`, text, bodyStatements(text), bindings, scope);
 }
 
-/** The first value of a schedule's `when`, which knows what the run will know; undefined where it answers no row. */
+/** The first value of a schedule's `when`, which knows what the run will know; undefined where it answers no row. A question changes nothing. */
 export async function readCondition(connection: Connection, condition: string, values: RunValues): Promise<Value | undefined> {
-  await connection.native.run(`SET TimeZone = ${literal(values.zone)}`, { leaves: 'none' });
-  const bindings = await bindRun(connection, { ...values, procedure: undefined });
-  return (await connection.table(condition, used(condition, bindings))).rows[0]?.[0];
+  await connection.send(`SET TimeZone = ${literal(values.zone)}; BEGIN`, 'open');
+  try {
+    const bindings = await bindRun(connection, { ...values, procedure: undefined });
+    return (await connection.table(condition, used(condition, bindings))).rows[0]?.[0];
+  } finally {
+    await connection.rollback();
+  }
 }
 
 /** The values every run has, then the schedule's parameters, each of its procedure's type. */

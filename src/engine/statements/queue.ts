@@ -75,6 +75,17 @@ export async function dropQueues(statement: DropStatement, context: StatementCon
     }
     const users = await context.catalogue.usersOf('queue', stored.name);
     if (users.length > 0) throw stillUsed('queue', stored.name, users, name.span);
+    const [waiting] = await context.connection.all<{ count: number }>(context.sql.openRunsIn, { key: nameKey(stored.name) });
+    if ((waiting?.count ?? 0) > 0) {
+      throw new Diagnostic(
+        'in_use',
+        `queue ${stored.name} cannot be dropped: ${waiting?.count === 1 ? '1 run waits' : `${waiting?.count} runs wait`} in it`,
+        {
+          span: name.span,
+          hint: `RESUME QUEUE ${stored.name}; lets them run, CANCEL RUNS WHERE queue = '${stored.name}'; ends them`,
+        },
+      );
+    }
     going.set(nameKey(stored.name), stored);
   }
   await context.defining(async () => {

@@ -33,7 +33,7 @@ describe('BACKFILL SCHEDULE where no scheduler runs', () => {
     expect(failed.failure).toMatchObject({
       code: 'run_failed',
       message: expect.stringMatching(/^1 of 1 runs did not succeed; the first: failed; /),
-      hint: expect.stringMatching(/^DESCRIBE RUN /),
+      hint: expect.stringMatching(/^EXPLAIN RUN /),
     });
     await db.run(daily);
     const missing = "BACKFILL SCHEDULE s FROM '2026-11-15' TO '2026-11-20' ONLY MISSING";

@@ -159,7 +159,7 @@ LEFT JOIN (
 
 CREATE OR REPLACE VIEW cron.workers AS
 SELECT total, active, greatest(total - active, 0) AS idle FROM (
-  SELECT (SELECT value::BIGINT FROM cron.settings WHERE name = 'workers') AS total, (SELECT count(*) FROM cron.cuckoo_running) AS active
+  SELECT coalesce((cuckoo_health()::JSON->'$.workers')::BIGINT, (SELECT value::BIGINT FROM cron.settings WHERE name = 'workers')) AS total, (SELECT count(*) FROM cron.cuckoo_running) AS active
 );
 
 CREATE OR REPLACE VIEW cron.sources AS

@@ -92,6 +92,7 @@ export function sqlFor(database: string) {
 
     queue: `SELECT name, paused, definition FROM ${ledger}.queue WHERE name_key = $key`,
     queueNames: `SELECT name FROM ${ledger}.queue ORDER BY name_key ASC NULLS LAST`,
+    openRunsIn: `SELECT count(*)::DOUBLE AS count FROM ${ledger}.open_run WHERE stage = 'open' AND lower(queue) = $key`,
     deleteQueue: `DELETE FROM ${ledger}.queue WHERE name_key = $key`,
     pauseQueue: `UPDATE ${ledger}.queue SET paused = $paused, updated_at = ${instant('$at')} WHERE name_key = $key`,
     insertQueue: `
