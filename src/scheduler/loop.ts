@@ -1103,7 +1103,8 @@ export class Scheduler {
       return;
     }
     // Where no loop runs, who asks for a run gets it right there: nobody would come back when a queue's limits allow it.
-    if ((this.#mode === 'off' || this.#mode === 'held') && this.#byHand.has(run.runId)) {
+    // What was asked for side by side, so many at once, comes one after another also there.
+    if ((this.#mode === 'off' || this.#mode === 'held') && this.#byHand.has(run.runId) && run.group === null) {
       this.#backlog.begin(run);
       this.#begun(run, null, false);
       return;
