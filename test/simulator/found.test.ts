@@ -362,4 +362,32 @@ describe('what the simulator has found', () => {
     await stage.clock.advance(11_000);
     expect(opened).toEqual([0, 0]);
   });
+
+  test('a backfill runs so many at once as it says also where no loop runs', async () => {
+    const stage = new Stage(at('12:00:00'));
+    const definition = stage.define('slow', undefined);
+    let atWork = 0;
+    let most = 0;
+    stage.work = async () => {
+      atWork += 1;
+      most = Math.max(most, atWork);
+      await stage.clock.sleep(1000);
+      atWork -= 1;
+      return succeeded;
+    };
+    const group = { key: 'backfill:1', limit: 2 };
+    const runs = [1, 2, 3, 4, 5].map((day) =>
+      openedRun(definition, {
+        runId: `h${day}`,
+        trigger: 'backfill',
+        scheduledAt: at('12:00:00') - day * 86_400_000,
+        openedAt: at('12:00:00'),
+        group,
+      }),
+    );
+    await stage.scheduler().byHand(runs);
+    await stage.clock.advance(5000);
+    expect(stage.history).toHaveLength(5);
+    expect(most).toBe(2);
+  });
 });

@@ -106,6 +106,7 @@ export class Journal {
     this.#model.life = Math.floor(number);
     this.#model.counts.lives += 1;
     this.#model.read = -1;
+    this.#model.isHeld = false;
     this.#model.note(`life ${number} begins`);
   }
 
@@ -124,6 +125,7 @@ export class Journal {
     if (isLoad) this.#loaded(changes as LedgerState);
     for (const change of changes.definitions) {
       const schedule = this.#model.schedule(change.kind === 'defined' ? change.definition.scheduleId : change.scheduleId);
+      schedule.awaitsNews = false;
       if (change.kind === 'unreadable') schedule.settledBy = schedule.known ?? schedule.settledBy;
       if (change.kind === 'dropped') schedule.settledBy = undefined;
       schedule.known = change.kind === 'defined' ? change.definition : undefined;
@@ -181,6 +183,15 @@ export class Journal {
     scheduler.events.on('run:finished', ({ runId, final }) => {
       const record = this.#model.runs.get(runId);
       if (isAlive() && record !== undefined && final) this.#count(record, -1);
+    });
+    scheduler.events.on('schedule:disabled', ({ schedule }) => {
+      for (const record of this.#model.schedules.values()) if (record.known?.name === schedule && isAlive()) record.awaitsNews = false;
+    });
+    scheduler.events.on('scheduler:paused', ({ held }) => {
+      if (isAlive() && held) this.#model.isHeld = true;
+    });
+    scheduler.events.on('scheduler:started', () => {
+      if (isAlive()) this.#model.isHeld = false;
     });
     if (!this.#model.isTraced) return;
     for (const name of [

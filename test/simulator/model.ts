@@ -33,6 +33,8 @@ export interface RunRecord {
   /** A newer run has taken its place (overlap: replace). */
   replacedMs: number;
   startedMs: number;
+  /** Asked for by hand where no loop runs: neither queues nor workers hold it. */
+  isBeside: boolean;
   /** The first attempt, which stands for all in what is in flight. */
   readonly first: RunRecord | undefined;
   /** In flight as far as the scheduler of this life can know. */
@@ -60,6 +62,8 @@ export interface ScheduleRecord {
   /** Runs of it ran beside each other: who closed first is a matter of taste. */
   tainted: boolean;
   changedMs: number;
+  /** It has disabled itself, and its scheduler does not know yet that this is written. */
+  awaitsNews: boolean;
   /** Up to here an older definition has handled it. */
   since: number;
 }
@@ -92,6 +96,8 @@ export class Model {
   life = 0;
   boundaryAt: number | undefined;
   isPaused = false;
+  /** Not begun yet, in this process. */
+  isHeld = false;
   pausedAt = Number.POSITIVE_INFINITY;
   /** Statements that have become true, and how many of them this life has read. */
   statements = 0;
@@ -160,6 +166,7 @@ export class Model {
         streak: 0,
         tainted: false,
         changedMs: Number.NEGATIVE_INFINITY,
+        awaitsNews: false,
         since: Number.NEGATIVE_INFINITY,
       };
       this.schedules.set(scheduleId, schedule);

@@ -43,6 +43,7 @@ export class RunRules {
       next: undefined,
       replacedMs: Number.NaN,
       startedMs: Number.NaN,
+      isBeside: false,
       counted: false,
     };
     this.#model.runs.set(run.runId, record);
@@ -149,6 +150,7 @@ export class RunRules {
     }
     this.#model.check(!closing.closing.final, 'what is final is not tried again', () => run.runId);
     if (run.scheduleId !== null && this.#model.clock.monotonicMs() - this.#model.schedule(run.scheduleId).changedMs < minute) return;
+    if (this.#model.clock.monotonicMs() - this.#model.configuredMs < minute) return;
     const policy = this.#policyOf(run);
     if (policy === undefined || run.notBefore === null) {
       this.#model.violated('retries at the right time', `${run.runId} waits for nothing`);
@@ -324,6 +326,7 @@ export class RunRules {
     if (schedule.known !== undefined) schedule.known = { ...schedule.known, enabled: false };
     if (schedule.settledBy !== undefined) schedule.settledBy = { ...schedule.settledBy, enabled: false };
     schedule.changedMs = this.#model.clock.monotonicMs();
+    schedule.awaitsNews = true;
   }
 
   /** The scheduler has asked for these. */

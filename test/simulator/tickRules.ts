@@ -74,7 +74,7 @@ export class TickRules {
     }
     if (known === undefined || timing === undefined || !known.enabled) {
       // A tick may be on its way when it disables itself.
-      const ok = opens.length + skips.length === 0 || this.#model.clock.monotonicMs() - schedule.changedMs < minute;
+      const ok = opens.length + skips.length === 0 || schedule.awaitsNews || this.#model.clock.monotonicMs() - schedule.changedMs < minute;
       this.#model.check(
         ok,
         'what has no clock is not opened by it',

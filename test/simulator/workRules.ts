@@ -2,7 +2,7 @@
 
 import type { QueueDefinition, Work } from '../../src/scheduler/ports.ts';
 import type { OpenRun } from '../../src/scheduler/run.ts';
-import type { Model, RunRecord } from './model.ts';
+import { isAside, type Model, type RunRecord } from './model.ts';
 
 export class WorkRules {
   readonly #model: Model;
@@ -32,15 +32,17 @@ export class WorkRules {
     const isDropped =
       run.scheduleId !== null && this.#model.schedule(run.scheduleId).isDropped && this.#model.read === this.#model.statements;
     this.#model.check(!isDropped, 'what was dropped does not begin any more', () => `${run.runId} of ${run.schedule}`);
+    record.isBeside = this.#model.isHeld && isAside(run) && run.group === null;
     const others = [...this.#model.executing];
-    const settled = nowMs > this.#model.configuredMs;
+    const inTurn = others.filter((other) => !other.isBeside);
+    const settled = !record.isBeside && nowMs > this.#model.configuredMs;
     this.#model.check(
-      others.length < this.#model.settings.workers || !settled,
+      inTurn.length < this.#model.settings.workers || !settled,
       'workers hold at every instant',
-      () => `${others.length + 1} of ${this.#model.settings.workers}`,
+      () => `${inTurn.length + 1} of ${this.#model.settings.workers}`,
     );
     const queue = this.#model.queues.get(run.queue);
-    const inQueue = others.filter((other) => other.run.queue === run.queue).length;
+    const inQueue = inTurn.filter((other) => other.run.queue === run.queue).length;
     this.#model.check(
       inQueue < (queue?.concurrency ?? Number.POSITIVE_INFINITY) || !settled,
       'a queue’s concurrency holds at every instant',
@@ -80,7 +82,7 @@ export class WorkRules {
     const starts = this.#starts.get(record.run.queue) ?? [];
     this.#starts.set(record.run.queue, starts);
     // What begins durably first was taken before: nobody sees when.
-    if (record.begunIn === this.#model.life) return;
+    if (record.begunIn === this.#model.life || record.isBeside) return;
     starts.push({ atMs: nowMs, record });
     const rate = queue?.rate ?? null;
     if (rate === null) return;
