@@ -1,8 +1,16 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/** Minutes of real processes that are killed, and thousands of simulated days: not for every `npm test`. */
+export const proofs = [
+  'test/crash/**/*.test.ts',
+  'test/scheduling/conflicts.test.ts',
+  'test/simulator/{planted,firstSeeds,furtherSeeds,duckdb}.test.ts',
+];
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, ...proofs],
     // Processes and real DuckDB files on two cores: a generous limit that only a hang reaches.
     testTimeout: 30_000,
     hookTimeout: 60_000,

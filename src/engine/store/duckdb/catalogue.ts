@@ -203,7 +203,11 @@ export class Catalogue {
   async putSchedule(stored: StoredSchedule, columns: ScheduleColumns, changed: readonly string[], at: Instant, by: string): Promise<void> {
     const { schedule } = stored;
     const key = nameKey(stored.name);
-    const [before] = await this.#connection.all<{ created_at: number }>(this.#sql.scheduleCreatedAt, { key });
+    const [before] = await this.#connection.all<{ created_at: number; version: number }>(this.#sql.scheduleCreatedAt, { key });
+    // It was read before this transaction began, and somebody was quicker.
+    if (before !== undefined && before.version !== stored.version - 1) {
+      throw new Diagnostic('conflict', `schedule ${stored.name} was changed at the same moment`);
+    }
     await this.#touch('schedule', stored.name);
     await this.#holdUsed(schedule);
     await this.#connection.run(this.#sql.deleteSchedule, { key });

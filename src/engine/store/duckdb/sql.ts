@@ -52,7 +52,7 @@ export function sqlFor(database: string) {
         $max_retries::BIGINT AS max_retries, ${list('$after')} AS "after", $calendar AS calendar, $description AS description,
         ${list('$tags')} AS tags, $owner AS owner, $source AS source, $bound::JSON AS bound, $definition AS definition,
         ${instant('$created_at')} AS created_at, ${instant('$updated_at')} AS updated_at`,
-    scheduleCreatedAt: `SELECT epoch_ms(created_at)::DOUBLE AS created_at FROM ${ledger}.schedule WHERE name_key = $key`,
+    scheduleCreatedAt: `SELECT epoch_ms(created_at)::DOUBLE AS created_at, version::DOUBLE AS version FROM ${ledger}.schedule WHERE name_key = $key`,
     deleteSchedule: `DELETE FROM ${ledger}.schedule WHERE name_key = $key`,
     enableSchedule: `UPDATE ${ledger}.schedule SET enabled = $enabled, version = $version::BIGINT, effective_from = ${instant('$effective_from')}, updated_at = ${instant('$at')} WHERE name_key = $key`,
     countFrom: `UPDATE ${ledger}.schedule SET effective_from = ${instant('$at')} WHERE schedule_id IN (SELECT unnest($ids::JSON::BIGINT[]))`,
