@@ -146,6 +146,12 @@ export class Model {
     if (!holds) this.violated(invariant, message());
   }
 
+  /** Another run of its schedule has begun, and its end is not durable. */
+  isBesideOthers({ runId, scheduleId }: OpenRun): boolean {
+    for (const { run, lives } of this.open) if (run.scheduleId === scheduleId && run.runId !== runId && lives.length > 0) return true;
+    return false;
+  }
+
   schedule(scheduleId: number): ScheduleRecord {
     let schedule = this.schedules.get(scheduleId);
     if (schedule === undefined) {

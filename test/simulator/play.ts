@@ -384,7 +384,7 @@ class Player {
       after: [],
       effectiveFrom: at,
     });
-    this.#work.set(name, maker.work(definition));
+    this.#work.set(name, maker.work(definition, { calm: this.#parts.world.calm }));
     this.#state(() => {
       const taken = this.#parts.journal.definitions.some((other) => other.name === name);
       return taken ? undefined : { kind: 'define', definition };

@@ -302,7 +302,7 @@ export class RunRules {
         const before = schedule.streak;
         if (state === 'succeeded') schedule.streak = 0;
         else if (state === 'failed' || state === 'timed_out' || state === 'interrupted') schedule.streak += 1;
-        if (state === 'succeeded' && schedule.executing <= 1) schedule.tainted = false;
+        if (state === 'succeeded' && !this.#model.isBesideOthers(run)) schedule.tainted = false;
         const settling = schedule.known ?? schedule.settledBy;
         const limit = settling?.policy.disableAfterFailures ?? 0;
         const reached = limit > 0 && schedule.streak > before && schedule.streak % limit === 0 && settling?.enabled === true;

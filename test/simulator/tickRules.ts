@@ -89,9 +89,10 @@ export class TickRules {
       if (first > Math.max(tick.watermark, tick.partly?.due ?? 0)) return;
     }
     const expected = this.#expected(schedule, known, timing, { before, after: tick, now });
-    // Of a time that was gone through twice, what is too much to be counted may begin with instants that have run.
-    const vague = (skip: string): string =>
-      before.replayUntil !== null && skip.endsWith('many') ? skip.replace(/ \d+ many$/, ' many') : skip;
+    // Of a time that was gone through twice, what is too much to be counted may begin with instants that have run; and of what a
+    // calendar moves, with one that is not the first by its nominal time.
+    const isVague = before.replayUntil !== null || known.timing?.onHoliday === 'next' || known.timing?.onHoliday === 'previous';
+    const vague = (skip: string): string => (isVague && skip.endsWith('many') ? skip.replace(/ \d+ many$/, ' many') : skip);
     const wanted = [...expected.opens, ...expected.skips.map(vague)].sort();
     const found = [...opens, ...skips.map(vague)].sort();
     if (wanted.join() === found.join()) return;

@@ -79,7 +79,7 @@ export class WorkRules {
     if (run.scheduleId === null) return;
     const schedule = this.#model.schedule(run.scheduleId);
     schedule.executing += 1;
-    if (schedule.executing > 1) schedule.tainted = true;
+    if (this.#model.isBesideOthers(run)) schedule.tainted = true;
   }
 
   #rate(record: RunRecord, queue: QueueDefinition | undefined, nowMs: number): void {
