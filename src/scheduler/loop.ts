@@ -559,8 +559,9 @@ export class Scheduler {
     try {
       const report = await this.#turnstile.run(async () => {
         if (this.#stale) await this.#reread();
-        return this.#tickAll(now);
+        return this.#pausedAt === null ? this.#tickAll(now) : undefined;
       });
+      if (report === undefined) return { watermark: this.#tick.watermark, opened: 0, skipped: 0, finished, unreadable: this.unreadable };
       this.#hostNow = now;
       if (workers !== undefined) this.#backlog.configure(this.#queues, workers);
       await this.#refill();
@@ -604,7 +605,8 @@ export class Scheduler {
   /** Everything up to now, durably: after a crash nobody asks the new definitions about the time of the old ones. */
   async #handleAll(): Promise<void> {
     const now = this.#ports.clock.now();
-    if (this.#mode === 'paused' && this.#pausedAt !== null) return this.#skipPause(this.#pausedAt);
+    // Where no scheduler runs too: whoever starts next must not take paused time for missed.
+    if (this.#pausedAt !== null && (this.#mode === 'paused' || this.#mode === 'off')) return this.#skipPause(this.#pausedAt);
     if (this.#mode !== 'running' || this.#storage.low) return;
     // A clock that stands behind handles nothing; what was handled before is written all the same.
     if (this.#behindSinceMs === undefined) await this.#tickAll(now);

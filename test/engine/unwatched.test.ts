@@ -58,6 +58,18 @@ describe('PAUSE SCHEDULER', () => {
   });
 });
 
+test('a pause that begins and ends where no scheduler runs is neither missed nor a row, and a host that ticks heeds it', async ({ db }) => {
+  await db.run("UPSERT SCHEDULE s ( sched: every 10m, sql: 'SELECT 1' )", 'PAUSE SCHEDULER');
+  db.clock.set('2026-11-20T12:35:00Z');
+  expect(await db.engine.scheduler.tick(db.clock.now())).toMatchObject({ opened: 0, skipped: 0, finished: [] });
+  await db.reopen();
+  await db.run('RESUME SCHEDULER');
+  await db.reopen();
+  await db.engine.scheduler.start();
+  await db.run("UPSERT SCHEDULE wakes ( sql: 'SELECT 1' )");
+  expect(await db.rows('FROM cron.runs')).toEqual([]);
+});
+
 test('what a long transaction defines counts from its commit', async ({ db }) => {
   await db.engine.scheduler.start();
   await db.run('BEGIN', "UPSERT SCHEDULE s ( sched: every 10m, sql: 'SELECT 1' )");
