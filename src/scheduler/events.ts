@@ -18,6 +18,8 @@ export interface SchedulerEvents {
   'run:opened': OpenRun;
   /** A worker took it. */
   'run:started': { readonly run: OpenRun; readonly startedAt: Instant };
+  /** What its executor has told last: the first at once, then at most every 100 ms, and the last before it ends. */
+  'run:progress': { readonly run: OpenRun; readonly fraction: number | null; readonly message: string | null };
   /** It is closed, after the commit that says so; a fire that was refused too. */
   'run:finished': FinishedRun;
   /** A transaction with definitions or settings has ended, here or in vain. */

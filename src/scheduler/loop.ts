@@ -33,6 +33,7 @@ import {
   type Token,
   type Write,
 } from './ports.ts';
+import { type Progress, ProgressOf } from './progress.ts';
 import { Backlog, rereadMs } from './queue.ts';
 import { type Armed, firesLeft, Roster } from './roster.ts';
 import { type Closing, type Counters, type FinishedRun, isFailure, noCounters, type OpenRun, type Outcome, type Trigger } from './run.ts';
@@ -64,6 +65,8 @@ export interface TickReport {
 export interface Running {
   readonly run: OpenRun;
   readonly startedAt: Instant;
+  /** What its executor has told last; null: nothing yet. */
+  readonly progress: Progress | null;
 }
 
 interface AtWork extends Running {
@@ -1174,14 +1177,30 @@ export class Scheduler {
   #begun(run: OpenRun, waitedFor: string | null, durably: boolean): AtWork {
     const controller = new AbortController();
     const startedAt = this.#ports.clock.now();
-    const ended = Promise.resolve().then(() => this.#live(run, startedAt, waitedFor, durably, controller.signal));
-    const atWork: AtWork = { run, startedAt, controller, ended };
+    const progress = new ProgressOf(this.#ports.clock, (told) => this.events.emit('run:progress', { run, ...told }));
+    const ended = Promise.resolve().then(() => this.#live(run, startedAt, waitedFor, durably, progress, controller.signal));
+    const atWork: AtWork = {
+      run,
+      startedAt,
+      get progress() {
+        return progress.newest;
+      },
+      controller,
+      ended,
+    };
     this.#running.set(run.runId, atWork);
     return atWork;
   }
 
   /** open -> execute -> close -> settle */
-  async #live(run: OpenRun, startedAt: Instant, waitedFor: string | null, durably: boolean, signal: AbortSignal): Promise<void> {
+  async #live(
+    run: OpenRun,
+    startedAt: Instant,
+    waitedFor: string | null,
+    durably: boolean,
+    progress: ProgressOf,
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
       const begin = async (): Promise<void> => {
         const isOpen = await this.#writer.write([{ kind: 'begin', runId: run.runId, bootId: this.#bootId, at: startedAt }]);
@@ -1194,7 +1213,8 @@ export class Scheduler {
         this.#ports.clock.after(aloneMs, () => this.#dispatch(), { keepsProcessAlive: false });
       }
       this.events.emit('run:started', { run, startedAt });
-      const execution = await this.#execute(run, startedAt, waitedFor, begin, signal);
+      const execution = await this.#execute(run, startedAt, waitedFor, begin, progress, signal);
+      progress.end();
       await this.#closed(run, startedAt, waitedFor, execution);
     } catch (error) {
       if (error instanceof Diagnostic && error.code === 'fenced') await this.#findClosed(run).catch(() => undefined);
@@ -1217,6 +1237,7 @@ export class Scheduler {
     startedAt: Instant,
     waitedFor: string | null,
     begin: () => Promise<void>,
+    progress: ProgressOf,
     signal: AbortSignal,
   ): Promise<Execution> {
     const counters = this.#countersOf(run);
@@ -1226,7 +1247,8 @@ export class Scheduler {
       return { counters: settled.counters, marks: followed || settled.actions.length > 0 };
     };
     try {
-      return await this.#ports.execute({ run, startedAt, waitedFor, counters, closing, begin }, signal);
+      const tell = (fraction: number | null, message: string | null): void => progress.told(fraction, message);
+      return await this.#ports.execute({ run, startedAt, waitedFor, counters, closing, begin, progress: tell }, signal);
     } catch (error) {
       // Executors return and do not throw; one that does has failed, and its run with it.
       return { outcome: failedOutcome(error), closed: 'no' };

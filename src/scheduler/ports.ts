@@ -47,6 +47,9 @@ export interface Work {
   closing(): { readonly counters: Counters; readonly marks: boolean };
   /** A durable `started` row: before effects that lie outside the database. */
   begin(): Promise<void>;
+  /** How far it is: 0..1, or null where nobody can tell, and what it does now. As often as one likes; what comes after the end is
+   * not heard. */
+  progress(fraction: number | null, message: string | null): void;
 }
 
 export interface Execution {

@@ -106,6 +106,7 @@ describe('a SQL run', () => {
       counters: noCounters,
       closing: () => ({ counters: noCounters, marks: false }),
       begin: async () => {},
+      progress: () => {},
     };
     const attempts = await Promise.all([db.engine.worker.execute(work, signal), db.engine.worker.execute(work, signal)]);
     expect(attempts.map((attempt) => attempt.closed).sort()).toEqual(['fenced', 'removed']);
