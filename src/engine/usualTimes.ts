@@ -4,9 +4,9 @@
 import type { ReadUsualTimes } from '../scheduler/usualTimes.ts';
 import type { Admission } from './admission.ts';
 import { Connection } from './store/duckdb/connection.ts';
-import { usualTimesSql } from './store/duckdb/healthRelations.ts';
 import type { NativeDatabase } from './store/duckdb/native.ts';
 import type { Sql } from './store/duckdb/sql.ts';
+import { usualTimesSql } from './store/duckdb/usualTimesSql.ts';
 
 export interface UsualTimesParts {
   readonly database: NativeDatabase;
@@ -16,7 +16,7 @@ export interface UsualTimesParts {
 
 /** One look at history, among the runs and not among the ledger's own statements: it can wait. */
 export function usualTimesReader({ database, sql, admission }: UsualTimesParts): ReadUsualTimes {
-  const text = usualTimesSql(sql.ledger);
+  const text = usualTimesSql({ ledger: sql.ledger, which: 'schedule_id IN (SELECT unnest($ids::JSON::BIGINT[]))' });
   return (scheduleIds, signal) =>
     admission.run(
       'run',

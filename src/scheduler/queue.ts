@@ -909,8 +909,8 @@ interface Mark extends RefillMark {
 
 const classOf: Readonly<Record<Priority, number>> = { critical: 0, high: 1, normal: 2, low: 3, background: 4 };
 
-// Instants end in the year 9999, below 2^48: seven classes of them are exact in a number.
-const classSize = 2 ** 48;
+/** Instants end in the year 9999, below 2^48: seven classes of them are exact in a number. */
+export const classSize = 2 ** 48;
 
 function rankAt(waiting: Waiting, now: Instant): void {
   const { run, priority, since } = waiting;

@@ -290,7 +290,7 @@ class Story {
       if (waitedMs >= leastWaitMs) lines.push({ at: open.openedAt, what: 'waited', detail: elapsed(waitedMs) });
       lines.push({ at: atWork.startedAt, what: 'started', detail: this.#began(open, atWork.startedAt, which) });
       const [usual] = open.scheduleId === null ? [] : await this.#rows(this.#sql.usualTime(open.scheduleId));
-      const usually = usual?.[0] == null ? '' : `usually ${elapsed(Number(usual[0]))}`;
+      const usually = usual?.[1] == null ? '' : `usually ${elapsed(Number(usual[1]))}`;
       lines.push({ at: now, what: 'running', detail: joined(`for ${elapsed(now - atWork.startedAt)}`, usually) });
       return lines;
     }

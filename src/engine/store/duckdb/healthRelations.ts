@@ -6,6 +6,8 @@
 // A look at it may not cost what a tick must not wait for: history is read in whole columns (a million rows: a few milliseconds
 // each), and next fires are computed only where no scheduler runs that knows them, or where it says that something is due.
 
+import { usualTimesSql } from './usualTimesSql.ts';
+
 export const healthFallbacks = `
 CREATE OR REPLACE MACRO cron.cuckoo_now() AS now();
 CREATE OR REPLACE MACRO cron.cuckoo_health() AS NULL::VARCHAR;
@@ -138,12 +140,7 @@ WITH moment AS MATERIALIZED (
 ), long AS MATERIALIZED (
   SELECT b.*, epoch_ms(m.now) - epoch_ms(b.started_at) AS at_work_ms FROM bounded b, moment m
   WHERE b.timeout_ms IS NULL AND b.started_at < m.now - ${ms(String(leastStuckMs))}
-), usual AS (
-  SELECT schedule_id, list_median(durations) AS usual_ms FROM (
-    SELECT schedule_id, max_by(epoch_ms(finished_at) - epoch_ms(started_at), finished_at, 20) AS durations
-    FROM cuckoo_ledger.closed WHERE state = 'succeeded' AND started_at IS NOT NULL AND schedule_id IN (SELECT schedule_id FROM long)
-    GROUP BY schedule_id
-  ) WHERE len(durations) >= 5
+), usual AS (${usualTimesSql({ ledger: 'cuckoo_ledger', which: 'schedule_id IN (SELECT schedule_id FROM long)' })}
 )
 SELECT schedule, condition, min(since) AS since, arg_min(detail, since) AS detail FROM (
   SELECT s.name AS schedule, 'failing' AS condition, coalesce(f.first_at, f.last_at) AS since,
@@ -207,12 +204,3 @@ export const alertRelations = `
 CREATE OR REPLACE VIEW cron.alerts AS
 SELECT rule, schedule, run_id::VARCHAR AS run_id, since, ended_at, detail FROM cuckoo_ledger.alert;
 `;
-
-/** How long runs usually take: the median of the last 20 successes of each schedule, where there are 5. $ids is a JSON list. */
-export const usualTimesSql = (ledger: string): string => `
-  SELECT schedule_id::DOUBLE AS schedule_id, list_median(durations)::DOUBLE AS usual_ms FROM (
-    SELECT schedule_id, max_by(epoch_ms(finished_at) - epoch_ms(started_at), finished_at, 20) AS durations
-    FROM ${ledger}.closed
-    WHERE state = 'succeeded' AND started_at IS NOT NULL AND schedule_id IN (SELECT unnest($ids::JSON::BIGINT[]))
-    GROUP BY schedule_id
-  ) WHERE len(durations) >= 5`;

@@ -3,7 +3,7 @@
 
 import type { Instant } from '../../../core/instant.ts';
 import type { ScheduledInstant, Tick, WaitingRequest } from '../../../scheduler/ports.ts';
-import { risesAfterMs } from '../../../scheduler/queue.ts';
+import { classSize, risesAfterMs } from '../../../scheduler/queue.ts';
 import { priorities } from '../../../scheduler/schedule.ts';
 import { alertFields, among, closedRunFields, endFields, instantText, openRunFields, text, tokenFields } from './ledgerRows.ts';
 
@@ -190,9 +190,6 @@ export function ledgerSql(ledger: string) {
       `INSERT INTO ${ledger}.boot VALUES (${text(boot.bootId)}, ${text(boot.event)}, ${instantText(boot.at)}, ${boot.pid}, ${text(boot.host)})`,
   };
 }
-
-/** Above every instant. */
-const classSize = 2 ** 48;
 
 const inGroup = 'scheduled_ms ASC NULLS LAST, attempt ASC NULLS LAST, run_id ASC NULLS LAST';
 

@@ -6,6 +6,7 @@ import type { ClosedRun } from '../../../scheduler/ports.ts';
 import type { OpenRun } from '../../../scheduler/run.ts';
 import type { Value } from '../../value.ts';
 import { among, closedRunFields, closedRunOf, endFields, instantText, numberOf, openRunFields, text, textOf } from './ledgerRows.ts';
+import { usualTimesSql } from './usualTimesSql.ts';
 
 /** A closed run, with what explains it. */
 export interface ClosedAttempt extends ClosedRun {
@@ -101,9 +102,7 @@ export function runSql(ledger: string) {
       `SELECT run_id::VARCHAR, ${ms('started_at')} FROM ${ledger}.started WHERE ${among('run_id', runIds)}`,
     settled: (runIds: readonly string[]) =>
       `SELECT settled, ${ms('settled_at')} FROM ${ledger}.dead_letter_settled WHERE ${among('run_id', runIds)}`,
-    usualTime: (scheduleId: number) => `
-      SELECT list_median(max_by(epoch_ms(finished_at) - epoch_ms(started_at), finished_at, 20))::DOUBLE
-      FROM ${ledger}.closed WHERE schedule_id = ${scheduleId} AND state = 'succeeded' AND started_at IS NOT NULL`,
+    usualTime: (scheduleId: number) => usualTimesSql({ ledger, which: `schedule_id = ${scheduleId}`, fewest: 1 }),
 
     // What a schedule has come to
 
@@ -117,12 +116,7 @@ export function runSql(ledger: string) {
           SELECT scheduled_at FROM ${ledger}.open_run WHERE ${those}
         )`;
     },
-    /** How long the runs of each schedule take: the median of its last successes. */
-    usualTimes: `
-      SELECT schedule_id::DOUBLE, list_median(durations)::DOUBLE FROM (
-        SELECT schedule_id, max_by(epoch_ms(finished_at) - epoch_ms(started_at), finished_at, 20) AS durations
-        FROM ${ledger}.closed WHERE state = 'succeeded' AND started_at IS NOT NULL AND schedule_id IS NOT NULL GROUP BY schedule_id
-      )`,
+    usualTimes: usualTimesSql({ ledger, which: 'schedule_id IS NOT NULL', fewest: 1 }),
     /** Of schedules that run so many times and not more. */
     openedFires: `
       SELECT schedule_id::DOUBLE, max(fires)::DOUBLE FROM (

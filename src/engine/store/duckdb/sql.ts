@@ -36,7 +36,6 @@ export function sqlFor(database: string) {
 
     newestScheduleId: `SELECT coalesce(max(schedule_id), 0)::DOUBLE AS newest FROM ${ledger}.schedule_version`,
     schedule: `SELECT ${schedule} FROM ${ledger}.schedule WHERE name_key = $key`,
-    scheduleById: `SELECT ${schedule} FROM ${ledger}.schedule WHERE schedule_id = $id`,
     schedules: `SELECT ${schedule} FROM ${ledger}.schedule ORDER BY name_key ASC NULLS LAST`,
     scheduleNames: `SELECT name FROM ${ledger}.schedule ORDER BY name_key ASC NULLS LAST`,
     schedulesOf: `SELECT name FROM ${ledger}.schedule WHERE exe IN ('procedure', 'pipeline') AND lower(split_part(call, '.', 1)) = $key ORDER BY name_key ASC NULLS LAST`,
