@@ -19,6 +19,7 @@ import { definitionOf, newRunId } from './opening.ts';
 import { JobQueues } from './pgcron.ts';
 import { Recovery, recoveringLedger } from './recovery.ts';
 import { Retention } from './retention.ts';
+import { RunLogs } from './runLogs.ts';
 import { Session, type SessionOptions } from './session.ts';
 import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
@@ -100,8 +101,6 @@ export class Engine {
   /** What sessions ask of pg_cron's functions. */
   readonly jobQueues: JobQueues;
   readonly readOnly: boolean;
-  /** Names of task types registered beside the built-in ones. */
-  readonly executors: ReadonlySet<string> = new Set();
   /** A read-only file that no Cuckoo has written has none. */
   readonly hasLedger: boolean;
   /** Opens the file again after an error that stopped DuckDB. */
@@ -135,6 +134,7 @@ export class Engine {
       clock,
       admission,
       environment: options.environment ?? {},
+      logs: new RunLogs({ database, sql, admission, clock }),
       recover,
       fate: (id) => ledger.fate(id, new AbortController().signal),
     });

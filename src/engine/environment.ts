@@ -18,6 +18,16 @@ export function holdsEnvironment(value: JsonValue): boolean {
   return environmentKey in value || Object.values(value).some(holdsEnvironment);
 }
 
+/** The names of the variables that a value holds. */
+export function environmentNames(value: JsonValue): string[] {
+  const names: string[] = [];
+  replaced(value, (name) => {
+    names.push(name);
+    return name;
+  });
+  return names;
+}
+
 /** The value with what the environment holds; `wantedBy` is named where a variable is missing. */
 export function withEnvironment(value: JsonValue, environment: Environment, wantedBy: string): JsonValue {
   return replaced(value, (name) => environmentValue(name, environment, wantedBy));

@@ -542,7 +542,7 @@ export function opensItself(text: string): boolean {
 // Names.
 
 function isOurs(name: string): boolean {
-  return /^(?:cron|cuckoo_ledger)$/i.test(name);
+  return /^(?:cron|cuckoo_ledger|cuckoo_work)$/i.test(name);
 }
 
 function isMain(name: string, context: GuardContext): boolean {

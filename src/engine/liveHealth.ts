@@ -23,7 +23,11 @@ export interface HealthSource {
   /** A call of the ledger failed, and is tried again. */
   readonly troubled: boolean;
   readonly unreadable: readonly { readonly schedule: string; readonly message: string }[];
-  allRunning(): Iterable<{ readonly run: { readonly runId: string }; readonly startedAt: Instant }>;
+  allRunning(): Iterable<{
+    readonly run: { readonly runId: string };
+    readonly startedAt: Instant;
+    readonly progress: { readonly fraction: number | null; readonly message: string | null } | null;
+  }>;
 }
 
 export interface HealthParts {
@@ -117,7 +121,12 @@ function reasonOf(work: () => unknown): string | null {
 /** What `cuckoo_health` answers. */
 export function healthText(source: HealthSource, lockLost: boolean): string {
   const { mode, lagMs, nextDue, storageLow, clockBehind, troubled, unreadable, workers } = source;
-  const running = [...source.allRunning()].map(({ run, startedAt }) => ({ runId: run.runId, startedAt }));
+  const running = [...source.allRunning()].map(({ run, startedAt, progress }) => ({
+    runId: run.runId,
+    startedAt,
+    progress: progress?.fraction ?? null,
+    progressMessage: progress?.message ?? null,
+  }));
   const due = Number.isFinite(nextDue) ? nextDue : null;
   return JSON.stringify({ mode, lagMs, nextDue: due, storageLow, clockBehind, troubled, lockLost, unreadable, running, workers });
 }

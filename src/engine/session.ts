@@ -400,7 +400,7 @@ export class Session {
       now: engine.clock.now(),
       actor: this.#options.actor,
       source: null,
-      executors: engine.executors,
+      executors: engine.worker.executors,
       engine,
       nextScheduleId: () => engine.nextScheduleId(),
       inTransaction: (work) => (this.transaction === 'none' ? this.#connection.transact(work) : work()),

@@ -53,6 +53,12 @@ export class Settings {
     return parseDuration(this.text(name));
   }
 
+  /** Of commands and handlers that name none; null: no limit. */
+  get taskTimeoutMs(): number | null {
+    const text = this.text('timeout');
+    return text === 'none' ? null : parseDuration(text);
+  }
+
   get alerts(): AlertThresholds {
     const number = (name: 'alert_failures' | 'alert_backlog' | 'alert_slowness'): number => {
       const text = this.text(name);

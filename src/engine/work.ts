@@ -3,7 +3,7 @@
 
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
-import type { JsonValue } from '../core/jsonValue.ts';
+import type { JsonObject, JsonValue } from '../core/jsonValue.ts';
 import { compile } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import { openedRun } from '../scheduler/opening.ts';
@@ -11,9 +11,17 @@ import type { Execution, Fate, Work } from '../scheduler/ports.ts';
 import { type Closing, type Counters, type FinishedRun, noCounters, type OpenRun, type Outcome } from '../scheduler/run.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
 import type { Admission } from './admission.ts';
+import { withEnvironment } from './environment.ts';
 import { stopReason } from './executors/deadline.ts';
-import { type Ending, executeSql, type RunValues, readCondition } from './executors/sql.ts';
-import { callText, type Procedure } from './routine.ts';
+import type { Ending } from './executors/ending.ts';
+import { openTask } from './executors/openTask.ts';
+import { Registry } from './executors/registry.ts';
+import { resourcesOf } from './executors/resources.ts';
+import { bindRun, givenBy, jsonOfBindings, jsonOfGiven, type RunValues, readCondition, secretsIn } from './executors/runValues.ts';
+import { executeSql } from './executors/sql.ts';
+import { type OpenTask, runTask, type TaskPlan } from './executors/task.ts';
+import { callText, type Pipeline, type Procedure } from './routine.ts';
+import type { RunLogs } from './runLogs.ts';
 import type { Settings } from './settings.ts';
 import { Catalogue, type StoredSchedule } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
@@ -28,6 +36,7 @@ export interface WorkerParts {
   readonly clock: Clock;
   readonly admission: Admission;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly logs: RunLogs;
   /** Opens the database again where it has stopped. */
   recover(): Promise<void>;
   fate(runId: string): Promise<Fate>;
@@ -37,6 +46,8 @@ export interface WorkerParts {
 const mostVersions = 5_000;
 
 export class Worker {
+  /** What `exe:` may name beside SQL and pipelines. */
+  readonly executors = new Registry();
   readonly #parts: WorkerParts;
   readonly #locks = new TableLocks();
   readonly #versions = new Map<string, Schedule>();
@@ -69,7 +80,7 @@ export class Worker {
       if (found.kind !== 'closed') return 'open';
       return found.marked ? 'marked' : 'removed';
     };
-    return this.#attempt(run, work.counters, { begin: work.begin, commit, fate }, signal);
+    return this.#attempt(run, work, { begin: work.begin, commit, fate }, signal);
   };
 
   /** Settings may have changed. */
@@ -92,7 +103,7 @@ export class Worker {
       { ...definition, scheduleId, name, version },
       { runId: dryRunId, trigger: 'manual', scheduledAt: now, openedAt: now, params },
     );
-    const { outcome } = await this.#attempt(run, noCounters, undefined, signal);
+    const { outcome } = await this.#attempt(run, { counters: noCounters }, undefined, signal);
     return {
       runId: run.runId,
       schedule: name,
@@ -108,48 +119,37 @@ export class Worker {
     };
   }
 
-  async #attempt(run: OpenRun, counters: Counters, ending: Ending | undefined, signal: AbortSignal): Promise<Execution> {
-    let connection: Connection | undefined;
-    try {
-      await this.#parts.recover();
-      connection = new Connection(await this.#parts.database.connect());
-      const execution = await this.#perform(connection, run, counters, ending, signal);
-      // Not its fault: `on_crash` says what follows.
-      const { lost } = connection.native;
-      return lost !== undefined && execution.closed === 'no' ? { outcome: databaseStopped, closed: 'no' } : execution;
-    } catch (error) {
-      if (connection?.native.lost !== undefined) return { outcome: databaseStopped, closed: 'no' };
-      return { outcome: signal.aborted ? stopped(signal) : failure(error), closed: 'no' };
-    } finally {
-      await connection?.close();
-    }
-  }
-
-  async #perform(
-    connection: Connection,
+  async #attempt(
     run: OpenRun,
-    counters: Counters,
+    { counters, progress = () => {} }: { readonly counters: Counters; readonly progress?: Work['progress'] },
     ending: Ending | undefined,
     signal: AbortSignal,
   ): Promise<Execution> {
-    const { sql, clock, admission, environment } = this.#parts;
-    const catalogue = new Catalogue(connection, sql);
-    this.#settings ??= await catalogue.settings();
-    const settings = this.#settings;
-    const schedule = await this.#scheduleOf(run, catalogue);
-    const timing = await catalogue.timing(schedule);
-    const previousMs = timing === undefined ? Number.NEGATIVE_INFINITY : compile(timing).previousMs(run.scheduledAt);
-    const values: RunValues = {
-      run,
-      schedule,
-      counters,
-      previousAt: Number.isFinite(previousMs) ? (previousMs as Instant) : null,
-      zone: timing?.zone ?? settings.text('timezone'),
-      environment,
-    };
-    if (schedule.when !== undefined) {
+    const connection = new LateConnection(this.#parts.database);
+    try {
+      await this.#parts.recover();
+      const execution = await this.#perform({ connection, run, counters, progress, ending, signal });
+      // Not its fault: `on_crash` says what follows.
+      return connection.isLost && execution.closed === 'no' ? { outcome: databaseStopped, closed: 'no' } : execution;
+    } catch (error) {
+      if (connection.isLost) return { outcome: databaseStopped, closed: 'no' };
+      return { outcome: signal.aborted ? stopped(signal) : failure(error), closed: 'no' };
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async #perform(attempt: Attempt): Promise<Execution> {
+    const { run, signal } = attempt;
+    const { admission } = this.#parts;
+    const settings = await this.#settingsBy(attempt.connection);
+    const schedule = await this.#scheduleOf(run, attempt.connection);
+    const values = await this.#valuesOf(attempt, schedule, settings);
+    const { when } = schedule;
+    if (when !== undefined) {
+      const connection = await attempt.connection.get();
       const value = await admission
-        .run('run', () => readCondition(connection.until(signal), String(schedule.when), values), signal)
+        .run('run', () => readCondition(connection.until(signal), when, values), signal)
         .catch((error: unknown) => {
           throw error instanceof Diagnostic && error.code !== 'cancelled' ? inCondition(error) : error;
         });
@@ -158,8 +158,26 @@ export class Worker {
         return { outcome: { ...nothing, state: 'skipped', reason }, closed: 'no' };
       }
     }
-    const procedure = await procedureOf(schedule, catalogue);
-    const timeoutMs = schedule.timeoutMs !== undefined ? schedule.timeoutMs : (procedure?.timeoutMs ?? null);
+    const target = await this.#targetOf(schedule, attempt.connection);
+    switch (target.kind) {
+      case 'sql':
+        return this.#runSql(attempt, values, target.procedure, settings);
+      case 'task':
+        return this.#runTask(attempt, values, target, settings);
+      case 'pipeline':
+        throw new Diagnostic('unsupported', 'this version cannot run a pipeline yet');
+      default:
+        return target satisfies never;
+    }
+  }
+
+  async #runSql(
+    { connection, run, ending, signal }: Attempt,
+    values: RunValues,
+    procedure: Procedure | undefined,
+    settings: Settings,
+  ): Promise<Execution> {
+    const { sql, clock, admission } = this.#parts;
     const written = async (): Promise<string[]> => {
       const entries = await this.#withConnection(async (other) => {
         const reader = new Catalogue(other, sql);
@@ -174,21 +192,125 @@ export class Worker {
     const job = {
       ...values,
       procedure,
-      timeoutMs,
+      timeoutMs: values.schedule.timeoutMs !== undefined ? values.schedule.timeoutMs : (procedure?.timeoutMs ?? null),
       resultRows: settings.number('result_rows'),
       ending,
       locked: async <T>(work: () => Promise<T>): Promise<T> => this.#locks.hold(await written(), work),
     };
-    return admission.run('run', () => executeSql(connection, sql, job, clock, signal), signal);
+    const own = await connection.get();
+    return admission.run('run', () => executeSql(own, sql, job, clock, signal), signal);
+  }
+
+  async #runTask(
+    attempt: Attempt,
+    values: RunValues,
+    target: Extract<WorkTarget, { kind: 'task' }>,
+    settings: Settings,
+  ): Promise<Execution> {
+    const { run, ending, progress, signal } = attempt;
+    const { schedule } = values;
+    if (ending === undefined) {
+      throw new Diagnostic('unsupported', `a dry run cannot take back what a ${target.exe} does`, { hint: 'RUN SCHEDULE without DRY RUN' });
+    }
+    const { database, clock, environment, logs } = this.#parts;
+    const executor = this.executors.find(target.exe);
+    if (executor === undefined) {
+      throw new Diagnostic('undefined_object', `there is no executor ${target.exe} in this process`, {
+        hint: `register it before the scheduler starts: db.executor('${target.exe}', { execute })`,
+      });
+    }
+    const given = givenBy(values);
+    const params =
+      jsonOfGiven(given, target.procedure, environment) ??
+      jsonOfBindings(
+        await bindRun(await attempt.connection.get(), values, target.procedure),
+        target.procedure?.parameters.map((parameter) => parameter.name) ?? Object.keys(given),
+      );
+    const timeoutMs = schedule.timeoutMs !== undefined ? schedule.timeoutMs : (target.procedure?.timeoutMs ?? settings.taskTimeoutMs);
+    const plan: TaskPlan = {
+      jobId: run.schedule,
+      executionId: run.runId,
+      runId: run.runId,
+      exe: target.exe,
+      call: target.call,
+      step: null,
+      item: null,
+      params,
+      config: withEnvironment(schedule.config, environment, 'config') as JsonObject,
+      scheduledAt: new Date(run.scheduledAt),
+      previousAt: values.previousAt === null ? null : new Date(values.previousAt),
+      lastSuccessAt: values.counters.lastSuccessAt === null ? null : new Date(values.counters.lastSuccessAt),
+      parentRunId: run.parentRunId,
+      attempt: run.attempt,
+      resources: resourcesOf(schedule.resources),
+      isolation: schedule.isolation,
+      timeoutMs,
+      secrets: secretsIn(given, schedule.config, environment),
+    };
+    const log = logs.begin(run.runId, settings.number('log_lines'));
+    const open = (until: AbortSignal): OpenTask => openTask(plan, { database, log, progress, signal: until });
+    try {
+      return await runTask({ executor, timeoutMs, ending, open }, clock, signal);
+    } finally {
+      await log.end();
+    }
+  }
+
+  async #settingsBy(connection: LateConnection): Promise<Settings> {
+    this.#settings ??= await new Catalogue(await connection.get(), this.#parts.sql).settings();
+    return this.#settings;
+  }
+
+  async #valuesOf({ connection, run, counters }: Attempt, schedule: Schedule, settings: Settings): Promise<RunValues> {
+    const timing =
+      schedule.timing === undefined ? undefined : await new Catalogue(await connection.get(), this.#parts.sql).timing(schedule);
+    const previousMs = timing === undefined ? Number.NEGATIVE_INFINITY : compile(timing).previousMs(run.scheduledAt);
+    return {
+      run,
+      schedule,
+      counters,
+      previousAt: Number.isFinite(previousMs) ? (previousMs as Instant) : null,
+      zone: timing?.zone ?? settings.text('timezone'),
+      environment: this.#parts.environment,
+    };
+  }
+
+  /** Looked up now: a procedure may have changed since the run was opened. */
+  async #targetOf({ target: { exe, call } }: Schedule, connection: LateConnection): Promise<WorkTarget> {
+    if (exe === 'sql') return { kind: 'sql', procedure: undefined };
+    if (exe !== 'procedure' && exe !== 'pipeline') return { kind: 'task', exe, call, procedure: undefined };
+    const catalogue = new Catalogue(await connection.get(), this.#parts.sql);
+    const name = String(call);
+    const dot = name.indexOf('.');
+    const whole = await catalogue.routine(name);
+    const stored = whole ?? (dot > 0 ? await catalogue.routine(name.slice(0, dot)) : undefined);
+    if (stored === undefined) {
+      throw new Diagnostic('undefined_object', `${exe} ${name} does not exist`, {
+        hint: `create it: UPSERT ${exe.toUpperCase()} AS ${name} ..`,
+      });
+    }
+    const { routine } = stored;
+    if (routine.kind === 'pipeline') return { kind: 'pipeline', pipeline: routine, step: whole === undefined ? name.slice(dot + 1) : null };
+    const { body } = routine;
+    switch (body.language) {
+      case 'sql':
+        return { kind: 'sql', procedure: routine };
+      case 'command':
+        return { kind: 'task', exe: 'command', call: body.command, procedure: routine };
+      case 'javascript':
+        return { kind: 'task', exe: 'handler', call: body.path, procedure: routine };
+      default:
+        return body satisfies never;
+    }
   }
 
   /** After ALTER, an opened run keeps its version. */
-  async #scheduleOf(run: OpenRun, catalogue: Catalogue): Promise<Schedule> {
+  async #scheduleOf(run: OpenRun, connection: LateConnection): Promise<Schedule> {
     if (run.scheduleId === null) return actionOf(run);
     const key = `${run.scheduleId}.${run.scheduleVersion}`;
     const known = this.#versions.get(key);
     if (known !== undefined) return known;
-    const schedule = await catalogue.scheduleVersion(run.scheduleId, run.scheduleVersion);
+    const schedule = await new Catalogue(await connection.get(), this.#parts.sql).scheduleVersion(run.scheduleId, run.scheduleVersion);
     if (schedule === undefined) {
       throw new Diagnostic('undefined_object', `version ${run.scheduleVersion} of schedule ${run.schedule} is not in the file any more`);
     }
@@ -217,20 +339,55 @@ function inCondition(error: Diagnostic): Diagnostic {
 
 const dryRunId = '00000000-0000-7000-8000-000000000000';
 
-/** The SQL procedure that a schedule calls; undefined where its target is SQL itself. */
-async function procedureOf(schedule: Schedule, catalogue: Catalogue): Promise<Procedure | undefined> {
-  const { exe, call } = schedule.target;
-  if (exe === 'sql') return undefined;
-  const isRoutine = exe === 'procedure' || exe === 'pipeline';
-  const routine = isRoutine ? (await catalogue.routine(String(call)))?.routine : undefined;
-  if (isRoutine && routine === undefined) {
-    throw new Diagnostic('undefined_object', `${exe} ${call} does not exist`, {
-      hint: `create it: UPSERT ${exe.toUpperCase()} AS ${call} ..`,
-    });
+/** What a run carries out. */
+type WorkTarget =
+  | { readonly kind: 'sql'; readonly procedure: Procedure | undefined }
+  | { readonly kind: 'pipeline'; readonly pipeline: Pipeline; readonly step: string | null }
+  | {
+      readonly kind: 'task';
+      /** The executor's name. */
+      readonly exe: string;
+      readonly call: string | readonly string[];
+      readonly procedure: Procedure | undefined;
+    };
+
+interface Attempt {
+  readonly connection: LateConnection;
+  readonly run: OpenRun;
+  readonly counters: Counters;
+  readonly progress: Work['progress'];
+  /** undefined: a dry run. */
+  readonly ending: Ending | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Made when it is needed: a handler in this process needs none. */
+class LateConnection {
+  readonly #database: NativeDatabase;
+  #connection: Promise<Connection> | undefined;
+  #made: Connection | undefined;
+
+  constructor(database: NativeDatabase) {
+    this.#database = database;
   }
-  if (routine?.kind === 'procedure' && routine.body.language === 'sql') return routine;
-  const what = routine?.kind === 'procedure' ? `a procedure in ${routine.body.language}` : `exe: ${exe}`;
-  throw new Diagnostic('unsupported', `this version runs SQL and procedures in SQL; ${what} cannot be run yet`);
+
+  get(): Promise<Connection> {
+    this.#connection ??= this.#database.connect().then((native) => {
+      this.#made = new Connection(native);
+      return this.#made;
+    });
+    return this.#connection;
+  }
+
+  /** The database has stopped under it. */
+  get isLost(): boolean {
+    return this.#made?.native.lost !== undefined;
+  }
+
+  async close(): Promise<void> {
+    const connection = await this.#connection?.catch(() => undefined);
+    await connection?.close();
+  }
 }
 
 /** What an action calls, as a schedule of its own; what it is told stands in the run's own parameters. */

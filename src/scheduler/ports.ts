@@ -218,9 +218,11 @@ export type Write =
 
 export interface LogLine {
   readonly runId: string;
+  /** Of a pipeline. */
+  readonly step?: string | null;
   readonly loggedAt: Instant;
   readonly stream: 'scheduler' | 'stdout' | 'stderr' | 'log';
-  readonly level: 'info' | 'warn' | 'error';
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly line: string;
 }
 

@@ -59,7 +59,16 @@ export interface Outcome {
   readonly rowsChanged: number | null;
   readonly error: RunError | null;
   readonly guarantee: 'exactly_once' | 'at_least_once' | null;
+  /** Why it is no better. */
+  readonly guaranteeReason?: string | null;
   readonly conflicts: number;
+  /** Of each statement of its SQL, in turn. */
+  readonly rowsByStatement?: readonly number[] | null;
+  /** Of a process of its own; absent where nobody measured it. */
+  readonly cpuMs?: number | null;
+  readonly peakMemoryBytes?: number | null;
+  /** What should be known of how it was run: a limit that could not be enforced, a result that was cut. */
+  readonly notes?: readonly string[];
 }
 
 export interface RunError {

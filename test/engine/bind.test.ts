@@ -265,12 +265,6 @@ describe('warnings, never silence', () => {
     expect(await warnings(db, "sched: '0 2 * * *', sql: 'DELETE FROM t'")).toEqual([]);
   });
 
-  test('what this version cannot carry out yet', async ({ db }) => {
-    expect(await warnings(db, "command: ['true']")).toEqual(['this version cannot run a command yet: the definition is kept']);
-    await db.run("UPSERT SCHEDULE parent ( sql: 'SELECT 1' )");
-    expect(await warnings(db, "after: [parent], overlap: replace, sql: 'SELECT 1'")).toEqual([]);
-  });
-
   test('keys that have no effect on what is defined', async ({ db }) => {
     expect(
       await warnings(

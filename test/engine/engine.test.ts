@@ -5,9 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { describe, expect } from 'vitest';
 import { Diagnostic } from '../../src/core/diagnostic.ts';
 import { openEngine } from '../../src/engine/engine.ts';
-import { migration000001 } from '../../src/engine/store/migrations/000001.ts';
-import { migration000002 } from '../../src/engine/store/migrations/000002.ts';
-import { migration000003 } from '../../src/engine/store/migrations/000003.ts';
+import { released } from '../../src/engine/store/migrate.ts';
 import { TestDatabase, test } from '../support/database.ts';
 
 /** What opening answers when it must fail. */
@@ -152,17 +150,12 @@ describe('migrations', () => {
   test('an older file is copied first and then brought up to date, with everything in it', async ({ db }) => {
     await db.run("UPSERT SCHEDULE s ( sql: 'SELECT 1' )");
     await db.reopen({
-      migrations: [
-        migration000001,
-        migration000002,
-        migration000003,
-        'CREATE TABLE cuckoo_ledger.later(i INTEGER); INSERT INTO cuckoo_ledger.later VALUES (2);',
-      ],
+      migrations: [...released, 'CREATE TABLE cuckoo_ledger.later(i INTEGER); INSERT INTO cuckoo_ledger.later VALUES (2);'],
     });
     expect(await db.rows('LIST SCHEDULES')).toHaveLength(1);
     expect(await db.rows('FROM cuckoo_ledger.later')).toEqual([{ i: 2 }]);
     await db.close();
-    const copy = `${db.path}.backup-3`;
+    const copy = `${db.path}.backup-${released.length}`;
     expect(existsSync(copy)).toBe(true);
     const old = await openEngine(copy, {});
     const session = await old.session({ actor: 'x', admin: true });
@@ -176,7 +169,7 @@ describe('migrations', () => {
     await db.close();
     await expect(
       openEngine(db.path, {
-        migrations: [migration000001, migration000002, migration000003, 'CREATE TABLE cuckoo_ledger.later(i INTEGER); SELECT nope;'],
+        migrations: [...released, 'CREATE TABLE cuckoo_ledger.later(i INTEGER); SELECT nope;'],
       }),
     ).rejects.toMatchObject({ code: 'undefined_column' });
     await db.open();

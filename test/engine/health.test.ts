@@ -21,9 +21,9 @@ class Told implements HealthSource {
   troubled = false;
   lockLost = false;
   unreadable: { schedule: string; message: string }[] = [];
-  readonly running: { run: { runId: string }; startedAt: number }[] = [];
+  readonly running: { run: { runId: string }; startedAt: number; progress: null }[] = [];
 
-  allRunning(): Iterable<{ run: { runId: string }; startedAt: number }> {
+  allRunning(): Iterable<{ run: { runId: string }; startedAt: number; progress: null }> {
     return this.running;
   }
 }
@@ -123,7 +123,7 @@ class Health {
         queue: run.queue ?? 'default',
       },
     );
-    if (run.startedAt !== undefined) this.source.running.push({ run: { runId: id }, startedAt: run.startedAt });
+    if (run.startedAt !== undefined) this.source.running.push({ run: { runId: id }, startedAt: run.startedAt, progress: null });
   }
 
   /** `schedule condition 11:59:00 detail` */

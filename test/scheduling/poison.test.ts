@@ -50,7 +50,7 @@ const poisons: Readonly<Record<string, Poison>> = {
   },
   wrong_text: { spoil: bound('{"target":{"call":"SELEC 1"}}'), says: ['failing', /syntax error at or near "SELEC"/] },
   wrong_when: { spoil: bound('{"when":"SELECT true FROM nowhere"}'), says: ['failing', /Table with name nowhere does not exist/] },
-  unknown_executor: { spoil: bound('{"target":{"exe":"oracle"}}'), says: ['failing', /exe: oracle cannot be run/] },
+  unknown_executor: { spoil: bound('{"target":{"exe":"oracle"}}'), says: ['failing', /there is no executor oracle/] },
   without_calendar: {
     does: "sql: 'SELECT 1', calendar: office",
     spoil: gone('calendar', 'office'),

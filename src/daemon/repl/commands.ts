@@ -290,7 +290,7 @@ function pattern(argument: string): string {
 
 // Our own schemas are not the user's tables: they are listed when they are asked for by name.
 function tablesStatement(argument: string): string {
-  const where = argument === '' ? "schema_name NOT IN ('cron', 'cuckoo_ledger')" : `name ILIKE ${pattern(argument)}`;
+  const where = argument === '' ? "schema_name NOT IN ('cron', 'cuckoo_ledger', 'cuckoo_work')" : `name ILIKE ${pattern(argument)}`;
   return `SELECT name, kind, columns, "rows" FROM (
   SELECT ${qualified('table_name')} AS name, schema_name, 'table' AS kind, column_count AS columns, estimated_size AS "rows"
   FROM duckdb_tables() WHERE NOT internal
@@ -306,7 +306,7 @@ function qualified(column: string): string {
 }
 
 function schemaStatement(argument: string): string {
-  const ours = "schema_name NOT IN ('cron', 'cuckoo_ledger')";
+  const ours = "schema_name NOT IN ('cron', 'cuckoo_ledger', 'cuckoo_work')";
   const where = (name: string): string =>
     argument === ''
       ? ours

@@ -3,6 +3,7 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
+import { nameKey } from '../../core/name.ts';
 import type { Name, ObjectValue, Value } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
 import {
@@ -18,9 +19,10 @@ import {
 } from '../../scheduler/cadence/cadence.ts';
 import { type Priority, priorities, type Schedule, type ScheduleTiming, type Target } from '../../scheduler/schedule.ts';
 import { holdsEnvironment } from '../environment.ts';
+import type { Registry } from '../executors/registry.ts';
 import type { Warning } from '../result.ts';
 import type { Routine } from '../routine.ts';
-import { type Catalogue, nameKey } from '../store/duckdb/catalogue.ts';
+import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { toParameter } from '../value.ts';
 import { bindActions, checkActions } from './action.ts';
 import { bindParameters, checkArguments, checkExpressions, missingRoutine, refuseRunNames } from './arguments.ts';
@@ -33,7 +35,7 @@ export interface BindContext {
   readonly defaultZone: string;
   readonly catalogue: Catalogue;
   /** Names of the task types that were registered beside the built-in ones. */
-  readonly executors: ReadonlySet<string>;
+  readonly executors: Registry;
 }
 
 export interface BoundSchedule {
@@ -76,7 +78,6 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     timing === undefined ? undefined : { ...timing.timing, ...(timing.calendar === undefined ? {} : { calendar: timing.calendar }) };
   if (full !== undefined) warnings.push(...fewOf(warningsFor(full, context.now)));
   warnings.push(...withoutEffect(target, routine, timing !== undefined && timing.timing.cadences.length > 0, fields));
-  warnings.push(...notCarriedOutYet(target, routine));
   const queue = fields.text('queue') ?? 'default';
   await checkQueue(queue, fields, context);
 
@@ -140,13 +141,6 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     timing: full,
     warnings,
   };
-}
-
-/** What is understood and kept, and what this version cannot do yet: better heard now than at 2 a.m. */
-function notCarriedOutYet(target: Target, routine: Routine | undefined): Warning[] {
-  if (target.exe === 'sql' || (routine?.kind === 'procedure' && routine.body.language === 'sql')) return [];
-  const what = routine?.kind === 'procedure' ? `run procedures in ${routine.body.language}` : `run a ${target.exe}`;
-  return [{ message: `this version cannot ${what} yet: the definition is kept`, hint: 'a later version carries it out' }];
 }
 
 const mostWarnings = 10;
@@ -264,7 +258,7 @@ function bindTarget(fields: Fields, context: BindContext): Target {
   if (built === undefined && !context.executors.has(exe)) {
     const dot = exe.indexOf('.');
     if (dot > 0 && !fields.has('call')) return { exe: 'pipeline', call: exe };
-    const legal = [...builtInExecutables, ...context.executors];
+    const legal = [...builtInExecutables, ...context.executors.names];
     throw unknownWord('exe', exe, legal, fields.get('exe')?.span ?? fields.span);
   }
   if (!fields.has('call')) {

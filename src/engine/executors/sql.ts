@@ -2,39 +2,24 @@
 // takes its row out of the open set (exactly one row, or it rolls back): that is the fence against doubles and zombies.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
-import { formatDuration } from '../../core/duration.ts';
-import type { Instant } from '../../core/instant.ts';
-import type { JsonValue } from '../../core/jsonValue.ts';
 import { factsOf } from '../../parser/facts.ts';
 import type { Clock } from '../../scheduler/clock.ts';
 import type { Execution } from '../../scheduler/ports.ts';
-import type { Counters, OpenRun, Outcome } from '../../scheduler/run.ts';
-import type { Schedule } from '../../scheduler/schedule.ts';
+import type { OpenRun, Outcome } from '../../scheduler/run.ts';
 import { bodyStatements } from '../bind/body.ts';
 import { callOf } from '../calls.ts';
-import { type Environment, environmentValue, withEnvironment } from '../environment.ts';
-import { uniqueNames } from '../result.ts';
 import type { Procedure } from '../routine.ts';
 import { Catalogue } from '../store/duckdb/catalogue.ts';
-import { type Connection, Typed } from '../store/duckdb/connection.ts';
+import type { Connection } from '../store/duckdb/connection.ts';
 import { rememberTransaction } from '../store/duckdb/fence.ts';
 import { literal } from '../store/duckdb/literal.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
-import { jsonOf, TimestampTz, toParameter, type Value } from '../value.ts';
-import { Deadline, type Stopped } from './deadline.ts';
-import { type Bindings, callProcedure, type Expression, evaluate, runStatements, type StatementsResult, used } from './statements.ts';
-
-/** What a run's own values are made of. */
-export interface RunValues {
-  readonly run: OpenRun;
-  readonly schedule: Schedule;
-  readonly counters: Counters;
-  /** The cadence's fire before this one. */
-  readonly previousAt: Instant | null;
-  /** The schedule's zone: what `current_date` and a date made of `$scheduled_at` mean in the body. */
-  readonly zone: string;
-  readonly environment: Environment;
-}
+import { Deadline } from './deadline.ts';
+import type { Ending } from './ending.ts';
+import { failedOutcome } from './outcome.ts';
+import { rowsResult } from './runResult.ts';
+import { bindRun, type RunValues } from './runValues.ts';
+import { callProcedure, runStatements, type StatementsResult } from './statements.ts';
 
 export interface SqlRun extends RunValues {
   /** undefined for `exe: sql`. */
@@ -45,23 +30,6 @@ export interface SqlRun extends RunValues {
   readonly ending: Ending | undefined;
   /** Held after two conflicts, so that a long run is not beaten for ever by short ones. */
   locked<T>(work: () => Promise<T>): Promise<T>;
-}
-
-export interface Ending {
-  /** A durable start, before effects that lie outside the database. */
-  begin(): Promise<void>;
-  /**
-   * Takes the run out of the open set, or marks it, and commits the transaction that is open. fenced: nothing was sent that could
-   * commit. `onSend` is told what COMMIT will have done, just before it is sent.
-   */
-  commit(
-    connection: Connection,
-    outcome: Outcome,
-    isGuarded: boolean,
-    onSend: (how: 'removed' | 'marked') => void,
-  ): Promise<'removed' | 'marked' | 'fenced'>;
-  /** After a COMMIT that answered an error, which proves nothing: what the ledger says. */
-  fate(): Promise<'open' | 'removed' | 'marked'>;
 }
 
 /** Somebody who holds the same rows for longer than this is waited for no more. */
@@ -125,14 +93,22 @@ async function attempt(
     });
     if (closed !== 'fenced') return { outcome, closed, effects };
     await connection.rollback();
-    return { outcome: failed(fenced(job.run), undefined, job, conflicts, guarantee), closed, effects };
+    return {
+      outcome: failedOutcome(fenced(job.run), { stopped: undefined, timeoutMs: job.timeoutMs, conflicts, guarantee }),
+      closed,
+      effects,
+    };
   } catch (error) {
     await connection.rollback();
     if (sent !== undefined && outcome !== undefined && ending !== undefined) {
       const fate = await ending.fate();
       if (fate !== 'open') return { outcome, closed: fate, effects };
     }
-    return { outcome: failed(error, deadline.reason, job, conflicts, guarantee), closed: 'no', effects };
+    return {
+      outcome: failedOutcome(error, { stopped: deadline.reason, timeoutMs: job.timeoutMs, conflicts, guarantee }),
+      closed: 'no',
+      effects,
+    };
   } finally {
     deadline.goOn();
   }
@@ -185,126 +161,25 @@ async function textsOf(job: Pick<SqlRun, 'procedure' | 'schedule'>, catalogue: C
 async function perform(connection: Connection, sql: Sql, job: SqlRun): Promise<StatementsResult> {
   const catalogue = new Catalogue(connection, sql);
   const scope = { connection, catalogue, sql, calls: [] };
-  const bindings = await bindRun(connection, job);
+  const bindings = await bindRun(connection, job, job.procedure);
   if (job.procedure !== undefined) return callProcedure(job.procedure, bindings, scope);
   const text = String(job.schedule.target.call);
   return runStatements(`schedule ${job.schedule.name}`, text, bodyStatements(text), bindings, scope);
 }
 
-/** The first value of a schedule's `when`, which knows what the run will know; undefined where it answers no row. A question changes nothing. */
-export async function readCondition(connection: Connection, condition: string, values: RunValues): Promise<Value | undefined> {
-  await connection.send(`SET TimeZone = ${literal(values.zone)}; BEGIN`, 'open');
-  try {
-    const bindings = await bindRun(connection, { ...values, procedure: undefined });
-    return (await connection.table(condition, used(condition, bindings))).rows[0]?.[0];
-  } finally {
-    await connection.rollback();
-  }
-}
-
-/** The values every run has, then the schedule's parameters, each of its procedure's type. */
-async function bindRun(connection: Connection, job: RunValues & Pick<SqlRun, 'procedure'>): Promise<Bindings> {
-  const { run, schedule, procedure } = job;
-  const instant = (at: Instant | null): Typed =>
-    new Typed({ value: at === null ? null : TimestampTz.fromEpochMs(at), type: { kind: 'TIMESTAMPTZ' } });
-  const own: Bindings = new Map<string, Typed>([
-    ['run_id', typed(run.runId)],
-    ['schedule', typed(run.schedule)],
-    ['scheduled_at', instant(run.scheduledAt)],
-    ['previous_at', instant(job.previousAt)],
-    ['attempt', typed(run.attempt)],
-    ['last_success_at', instant(job.counters.lastSuccessAt)],
-    ['parent_run_id', new Typed({ value: run.parentRunId, type: { kind: 'VARCHAR' } })],
-  ]);
-  const bindings = new Map(own);
-  const expressions = new Map<string, Expression>();
-  const names = new Set([...Object.keys(schedule.params), ...Object.keys(run.params)]);
-  for (const name of names) {
-    const over = run.params[name];
-    const parameter = over === undefined ? schedule.params[name] : ({ kind: 'literal', value: over } as const);
-    const target = procedure?.parameters.find((known) => known.name.toLowerCase() === name.toLowerCase())?.name ?? name;
-    switch (parameter?.kind) {
-      case 'literal': {
-        const value = withEnvironment(parameter.value, job.environment, name);
-        const nested = value !== null && typeof value === 'object';
-        // A typed parameter takes a nested value from JSON, which casts to every nested type, MAP included.
-        bindings.set(target.toLowerCase(), procedure !== undefined && nested ? typed(JSON.stringify(value)) : naturalValue(value));
-        expressions.set(target, { text: nested ? `$${target}::JSON` : `$${target}` });
-        break;
-      }
-      case 'env':
-        bindings.set(target.toLowerCase(), typed(environmentValue(parameter.name, job.environment, name)));
-        expressions.set(target, { text: `$${target}` });
-        break;
-      case 'sql': {
-        bindings.set(target.toLowerCase(), await evaluated(connection, name, parameter.text, own));
-        expressions.set(target, { text: `$${target}` });
-        break;
-      }
-      case undefined:
-        break;
-      default:
-        parameter satisfies never;
-    }
-  }
-  return procedure === undefined ? bindings : evaluate(procedure, expressions, bindings, connection);
-}
-
-/** What `sql('..')` comes to. It may name what every run has: so a follower reads what its parent answered. */
-async function evaluated(connection: Connection, name: string, expression: string, own: Bindings): Promise<Typed> {
-  try {
-    const { columns, rows } = await connection.table(`SELECT (${expression}\n)`, used(expression, own));
-    return new Typed({ value: rows[0]?.[0] ?? null, type: columns[0]?.type ?? { kind: 'NULL' } });
-  } catch (error) {
-    if (!(error instanceof Diagnostic)) throw error;
-    throw new Diagnostic(error.code, `parameter ${name}: ${error.message}`, { hint: error.hint, cause: error });
-  }
-}
-
-function typed(value: unknown): Typed {
-  return new Typed(toParameter(value));
-}
-
-/** A list as LIST, an object as STRUCT; what has no such type (an empty object, a list of unlike items) as JSON. */
-function naturalValue(value: JsonValue): Typed {
-  try {
-    return typed(value);
-  } catch (error) {
-    if (!(error instanceof Diagnostic)) throw error;
-    return new Typed({ value: JSON.stringify(value), type: { kind: 'JSON' } });
-  }
-}
-
 function succeeded(answer: StatementsResult, job: SqlRun, conflicts: number, guarantee: Guarantee): Outcome {
-  const names = uniqueNames(answer.columns.map((column) => column.name));
-  const rows = answer.rows
-    .slice(0, job.resultRows)
-    .map((row) => Object.fromEntries(answer.columns.map((column, at) => [names[at] ?? column.name, jsonOf(row[at] ?? null, column.type)])));
+  const { result, note } = rowsResult(answer.columns, answer.rows, job.resultRows);
   return {
     state: 'succeeded',
     reason: null,
-    result: rows.length === 0 ? null : rows,
+    result,
     rowsChanged: answer.rowsChanged.reduce((sum, count) => sum + count, 0),
+    rowsByStatement: answer.rowsChanged,
     error: null,
     guarantee,
     conflicts,
+    notes: note === undefined ? [] : [note],
   };
-}
-
-function failed(error: unknown, stopped: Stopped | undefined, job: SqlRun, conflicts: number, guarantee: Guarantee): Outcome {
-  const diagnostic =
-    error instanceof Diagnostic
-      ? error
-      : new Diagnostic('internal', error instanceof Error ? error.message : String(error), { cause: error });
-  const common = { result: null, rowsChanged: null, guarantee, conflicts } as const;
-  if (stopped?.kind === 'timed_out') {
-    const message = `it ran longer than its timeout of ${formatDuration(job.timeoutMs ?? 0)}`;
-    return { ...common, state: 'timed_out', reason: message, error: { code: 'timed_out', message, detail: null } };
-  }
-  if (stopped?.kind === 'cancelled') return { ...common, state: 'cancelled', reason: stopped.reason, error: null };
-  if (stopped?.kind === 'shutdown') return { ...common, state: 'interrupted', reason: 'the scheduler stopped', error: null };
-  const detail = diagnostic.hint === undefined ? null : { hint: diagnostic.hint };
-  return { ...common, state: 'failed', reason: diagnostic.message, error: { code: diagnostic.code, message: diagnostic.message, detail } };
 }
 
 function fenced(run: OpenRun): Diagnostic {

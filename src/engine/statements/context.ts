@@ -5,6 +5,7 @@ import type { Instant } from '../../core/instant.ts';
 import type { Statement } from '../../parser/ast.ts';
 import type { BindContext } from '../bind/schedule.ts';
 import type { Engine } from '../engine.ts';
+import type { Registry } from '../executors/registry.ts';
 import { type Column, type Form, Result, type Warning } from '../result.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import type { Connection } from '../store/duckdb/connection.ts';
@@ -24,7 +25,7 @@ export interface StatementContext {
   readonly actor: string;
   /** Where a definition came from, if not from a person. */
   readonly source: string | null;
-  readonly executors: ReadonlySet<string>;
+  readonly executors: Registry;
   readonly engine: Engine;
   nextScheduleId(): number;
   /** Runs `work` in the session's open transaction, or in one of its own. */

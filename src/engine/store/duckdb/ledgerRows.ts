@@ -14,7 +14,7 @@ import type { Value } from '../../value.ts';
 import { literal } from './literal.ts';
 
 type Cell = string | number | boolean | null;
-type CellType = 'VARCHAR' | 'UUID' | 'JSON' | 'BIGINT' | 'BOOLEAN' | 'TIMESTAMPTZ';
+type CellType = 'VARCHAR' | 'UUID' | 'JSON' | 'BIGINT' | 'DOUBLE' | 'BOOLEAN' | 'TIMESTAMPTZ';
 
 interface Column<Row> {
   readonly name: string;
@@ -69,7 +69,12 @@ export const closedColumns: readonly Column<Closing>[] = [
   column('error_message', 'VARCHAR', ({ outcome }) => outcome?.error?.message ?? null),
   column('error_detail', 'JSON', ({ outcome }) => json(outcome?.error?.detail ?? null)),
   column('guarantee', 'VARCHAR', ({ outcome }) => outcome?.guarantee ?? null),
+  column('guarantee_reason', 'VARCHAR', ({ outcome }) => outcome?.guaranteeReason ?? null),
   column('conflicts', 'BIGINT', ({ outcome }) => outcome?.conflicts ?? null),
+  column('rows_by_statement', 'JSON', ({ outcome }) => json(outcome?.rowsByStatement ?? null)),
+  column('cpu_ms', 'DOUBLE', ({ outcome }) => outcome?.cpuMs ?? null),
+  column('peak_memory', 'BIGINT', ({ outcome }) => outcome?.peakMemoryBytes ?? null),
+  column('notes', 'JSON', ({ outcome }) => json((outcome?.notes ?? []).length === 0 ? null : (outcome?.notes ?? []))),
   column('waited_for', 'VARCHAR', (closing) => closing.waitedFor),
   column('consecutive_failures', 'BIGINT', ({ counters }) => counters.consecutiveFailures),
   column('opened_fires', 'BIGINT', ({ counters }) => counters.openedFires),
@@ -88,6 +93,7 @@ export const tokenColumns: readonly Column<Token>[] = [
 
 export const logColumns: readonly Column<LogLine>[] = [
   column('run_id', 'UUID', (line) => line.runId),
+  column('step', 'VARCHAR', (line) => line.step ?? null),
   column('logged_at', 'TIMESTAMPTZ', (line) => line.loggedAt),
   column('stream', 'VARCHAR', (line) => line.stream),
   column('level', 'VARCHAR', (line) => line.level),

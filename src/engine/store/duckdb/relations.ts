@@ -39,15 +39,22 @@ const runColumns = (run: 'open' | 'closed'): string => {
   ${elapsedMs('r.opened_at', startedAt)} AS wait_ms,
   ${run === 'closed' ? elapsedMs('r.started_at', 'r.finished_at') : 'NULL::DOUBLE'} AS duration_ms,
   ${closed('cpu_ms', 'DOUBLE')}, ${closed('peak_memory', 'BIGINT')}, r.schedule_version,
-  r.root_run_id::VARCHAR AS root_run_id, r.parent_run_id::VARCHAR AS parent_run_id, r.retry_of::VARCHAR AS retry_of, r.node`;
+  r.root_run_id::VARCHAR AS root_run_id, r.parent_run_id::VARCHAR AS parent_run_id, r.retry_of::VARCHAR AS retry_of, r.node,
+  ${closed('guarantee_reason', 'VARCHAR')}, ${run === 'closed' ? 'r.rows_by_statement::BIGINT[]' : 'NULL::BIGINT[]'} AS rows_by_statement,
+  ${run === 'closed' ? 'r.notes::VARCHAR[]' : 'NULL::VARCHAR[]'} AS notes,
+  ${run === 'closed' ? 'NULL::DOUBLE' : 'w.progress'} AS progress, ${run === 'closed' ? 'NULL::VARCHAR' : 'w.progress_message'} AS progress_message`;
 };
 
 const views = `
 -- What is at work in this process: asked of it once for a query, not for each open run, of which there may be a million.
 CREATE OR REPLACE VIEW cron.cuckoo_running AS
-SELECT "runId"::UUID AS run_id, make_timestamptz(("startedAt" * 1000)::BIGINT) AS started_at
+SELECT "runId"::UUID AS run_id, make_timestamptz(("startedAt" * 1000)::BIGINT) AS started_at,
+  progress, "progressMessage" AS progress_message
 FROM (
-  SELECT unnest(from_json(health->'$.running', '[{"runId":"VARCHAR","startedAt":"DOUBLE"}]'), recursive := true)
+  SELECT unnest(
+    from_json(health->'$.running', '[{"runId":"VARCHAR","startedAt":"DOUBLE","progress":"DOUBLE","progressMessage":"VARCHAR"}]'),
+    recursive := true
+  )
   FROM (SELECT cuckoo_health()::JSON AS health)
 );
 
