@@ -7,8 +7,8 @@
 
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
+import { nameKey } from '../core/name.ts';
 import type { Engine } from './engine.ts';
-import { nameKey } from './store/duckdb/catalogue.ts';
 import { Connection } from './store/duckdb/connection.ts';
 import { literal } from './store/duckdb/literal.ts';
 import type { Value } from './value.ts';

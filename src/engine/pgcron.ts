@@ -6,9 +6,9 @@
 // pg_cron's own words are kept where it has some: people search for them.
 
 import { Diagnostic } from '../core/diagnostic.ts';
+import { nameKey } from '../core/name.ts';
 import { parseCadence } from '../scheduler/cadence/cadence.ts';
 import { bindStatements } from './bind/body.ts';
-import { nameKey } from './store/duckdb/catalogue.ts';
 import { duckdb, type NativeDatabase, type NativeScalar } from './store/duckdb/native.ts';
 
 const { BIGINT, BOOLEAN, VARCHAR } = duckdb;

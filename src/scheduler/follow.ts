@@ -6,6 +6,7 @@
 // dropped, its edge gone) is answered as token ids for the caller to delete.
 
 import type { Instant } from '../core/instant.ts';
+import { nameKey } from '../core/name.ts';
 import type { Token } from './ports.ts';
 import type { AfterState, Definition } from './schedule.ts';
 
@@ -491,9 +492,4 @@ function idsOf(tokens: readonly Token[]): string[] {
 
 function listed(names: readonly string[]): string {
   return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
-}
-
-/** Names are compared as the catalogue compares them: ASCII letters without regard to case. */
-function nameKey(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }

@@ -13,6 +13,7 @@
 
 import { formatDuration } from '../core/duration.ts';
 import type { Instant } from '../core/instant.ts';
+import { nameKey } from '../core/name.ts';
 import type { QueueDefinition } from './ports.ts';
 import type { OpenRun } from './run.ts';
 import type { Priority } from './schedule.ts';
@@ -290,7 +291,7 @@ export class Backlog {
       queue: this.#queueOf(run.queue),
       group: this.#groupOf(run),
       priority: classOf[run.priority],
-      since: Math.max(run.openedAt, run.notBefore ?? run.openedAt),
+      since: waitsSince(run),
       rank: 0,
       risesAt: Number.POSITIVE_INFINITY,
       asleep: run.notBefore !== null && run.notBefore > this.#now,
@@ -786,7 +787,7 @@ export class Backlog {
   #queueOf(name: string): Queue {
     const written = this.#queuesAsWritten.get(name);
     if (written !== undefined) return written;
-    const key = name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+    const key = nameKey(name);
     let queue = this.#queues.get(key);
     if (queue === undefined) {
       queue = {
@@ -912,11 +913,22 @@ const classOf: Readonly<Record<Priority, number>> = { critical: 0, high: 1, norm
 /** Instants end in the year 9999, below 2^48: seven classes of them are exact in a number. */
 export const classSize = 2 ** 48;
 
+/** The smaller, the more urgent, of a run whose turn is waited for since then. */
+export function rankOf(run: OpenRun, since: Instant, now: Instant): number {
+  const raised = classOf[run.priority] - risesOf(since, now);
+  return raised < 0 ? since : (raised + 1) * classSize + run.scheduledAt;
+}
+
+const risesOf = (since: Instant, now: Instant): number => Math.max(0, Math.floor((now - since) / risesAfterMs));
+
+/** From when on its turn is waited for. */
+export const waitsSince = (run: OpenRun): Instant => Math.max(run.openedAt, run.notBefore ?? run.openedAt);
+
 function rankAt(waiting: Waiting, now: Instant): void {
   const { run, priority, since } = waiting;
-  const rises = Math.max(0, Math.floor((now - since) / risesAfterMs));
+  const rises = risesOf(since, now);
   const raised = priority - rises;
-  waiting.rank = raised < 0 ? since : (raised + 1) * classSize + run.scheduledAt;
+  waiting.rank = rankOf(run, since, now);
   waiting.risesAt = raised < 0 || since === Number.POSITIVE_INFINITY ? Number.POSITIVE_INFINITY : since + (rises + 1) * risesAfterMs;
 }
 
@@ -925,7 +937,7 @@ function byRank(one: Waiting, other: Waiting): number {
 }
 
 /** Nominal order. Run ids sort by time. */
-function groupOrder(one: OpenRun, other: OpenRun): number {
+export function groupOrder(one: OpenRun, other: OpenRun): number {
   if (one.scheduledAt !== other.scheduledAt) return one.scheduledAt - other.scheduledAt;
   if (one.attempt !== other.attempt) return one.attempt - other.attempt;
   return one.runId < other.runId ? -1 : one.runId > other.runId ? 1 : 0;

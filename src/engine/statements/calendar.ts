@@ -2,6 +2,7 @@
 
 import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import { formatInstant, type Instant } from '../../core/instant.ts';
+import { nameKey } from '../../core/name.ts';
 import type { AlterStatement, DefineStatement, DescribeStatement, DropStatement, Name, ObjectValue } from '../../parser/ast.ts';
 import { type CalendarDays, weekdayNames } from '../../scheduler/cadence/calendar.ts';
 import { civilDayOf, formatDay } from '../../scheduler/cadence/civil.ts';
@@ -10,7 +11,7 @@ import { zoneNamed } from '../../scheduler/cadence/zone.ts';
 import { bindCalendar, changedSources } from '../bind/calendar.ts';
 import { Fields } from '../bind/fields.ts';
 import type { Result, Warning } from '../result.ts';
-import { type Catalogue, type HolidaySources, nameKey, type StoredCalendar } from '../store/duckdb/catalogue.ts';
+import type { Catalogue, HolidaySources, StoredCalendar } from '../store/duckdb/catalogue.ts';
 import { answer, outcome, type StatementContext, text, texts } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
 import { description } from './description.ts';

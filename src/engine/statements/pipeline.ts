@@ -2,13 +2,14 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { formatDuration } from '../../core/duration.ts';
+import { nameKey } from '../../core/name.ts';
 import type { AlterStatement, DefineStatement, ExplainPipelineStatement, Name, ObjectValue, Value } from '../../parser/ast.ts';
 import { bindPipeline } from '../bind/pipeline.ts';
 import { lineageOfProcedure } from '../definedLineage.ts';
 import { type LineageEntry, lineageOf } from '../lineage.ts';
 import type { Result, Warning } from '../result.ts';
 import { callText, type Pipeline, type PipelineStep, runParameters, type StepReaction, shownParameters } from '../routine.ts';
-import { nameKey, type StoredRoutine } from '../store/duckdb/catalogue.ts';
+import type { StoredRoutine } from '../store/duckdb/catalogue.ts';
 import { answer, bindContext, type StatementContext, text, texts } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, overlay, storedDefinition } from './definition.ts';
 import { findRoutine, otherKind } from './routine.ts';

@@ -2,6 +2,7 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { formatDuration } from '../../core/duration.ts';
+import { nameKey } from '../../core/name.ts';
 import type {
   AlterStatement,
   DefineStatement,
@@ -13,7 +14,7 @@ import type {
 } from '../../parser/ast.ts';
 import { bindQueue } from '../bind/queue.ts';
 import type { Result } from '../result.ts';
-import { nameKey, type StoredQueue } from '../store/duckdb/catalogue.ts';
+import type { StoredQueue } from '../store/duckdb/catalogue.ts';
 import { answer, outcome, type StatementContext, text, texts } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, doesNotExist, overlay, stillUsed, storedDefinition } from './definition.ts';
 import { description, propertiesOf } from './description.ts';

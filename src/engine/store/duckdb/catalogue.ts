@@ -5,6 +5,7 @@ import { Diagnostic } from '../../../core/diagnostic.ts';
 import { formatDuration } from '../../../core/duration.ts';
 import type { Instant } from '../../../core/instant.ts';
 import type { JsonObject, JsonValue } from '../../../core/jsonValue.ts';
+import { nameKey } from '../../../core/name.ts';
 import { parametersOf } from '../../../parser/facts.ts';
 import type { CalendarDays, Timing } from '../../../scheduler/cadence/cadence.ts';
 import type { NamedDay } from '../../../scheduler/cadence/calendar.ts';
@@ -17,11 +18,6 @@ import { callText, type Routine, shownParameters, shownSteps } from '../../routi
 import { type SettingName, Settings } from '../../settings.ts';
 import type { Connection } from './connection.ts';
 import type { Sql } from './sql.ts';
-
-/** ASCII only, as DuckDB folds its identifiers. */
-export function nameKey(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
-}
 
 export interface StoredSchedule {
   readonly scheduleId: number;
