@@ -54,7 +54,7 @@ export class RunRules {
     }
     if (run.scheduleId === null) return;
     const schedule = this.#model.schedule(run.scheduleId);
-    schedule.runsAt.set(run.scheduledAt, (schedule.runsAt.get(run.scheduledAt) ?? 0) + 1);
+    this.#countAt(schedule, run, 1);
     if (isAside(run)) {
       this.#model.check(this.#asked.has(run.runId), 'runs by hand are asked for', () => run.runId);
       return;
@@ -292,12 +292,18 @@ export class RunRules {
     this.#followers.giveExpected(closing, writes);
   }
 
+  /** A run by hand is for the moment at which it was asked for, which is no instant of the clock's. */
+  #countAt({ runsAt }: ScheduleRecord, { scheduledAt, trigger }: OpenRun, runs: 1 | -1): void {
+    if (trigger !== 'manual' && trigger !== 'api') runsAt.set(scheduledAt, (runsAt.get(scheduledAt) ?? 0) + runs);
+  }
+
   /** Streaks, and the end of too long ones. */
   #finished(closing: Closing, writes: readonly Write[], then: () => void): void {
     const { run, state, final } = closing;
     if (run.scheduleId !== null) {
       const schedule = this.#model.schedule(run.scheduleId);
-      if (state === 'skipped') schedule.runsAt.set(run.scheduledAt, Math.max((schedule.runsAt.get(run.scheduledAt) ?? 0) - 1, 0));
+      // What was refused was no run; a retry that is refused comes after one.
+      if (state === 'skipped' && run.attempt === 1) this.#countAt(schedule, run, -1);
       if (final && run.trigger !== 'backfill') {
         const before = schedule.streak;
         if (state === 'succeeded') schedule.streak = 0;

@@ -257,6 +257,30 @@ export function describeLedger(name: string, makeBed: () => Promise<LedgerBed>):
         expect(await waiting({ limit: 2 })).toEqual(idsOf(order.slice(0, 2)));
       });
 
+      test('rises by its age, and once above all goes by how long it has waited', async () => {
+        const hour = 3_600_000;
+        const at = (priority: OpenRun['priority'], openedAt: number, scheduledAt = openedAt) =>
+          openRun({ priority, openedAt: start + openedAt, scheduledAt: start + scheduledAt });
+        const young = [at('critical', hour - 1000), at('normal', hour - 2000)] as const;
+        // As urgent as what is critical now, and for an earlier time.
+        const risen = at('high', hour - 6 * 60_000);
+        // A retry waits for its turn from when it was due.
+        const retry = openRun({ attempt: 2, priority: 'background', openedAt: start, notBefore: start + hour - 500 });
+        const old = [at('background', 60_000, -hour), at('low', 30_000)] as const;
+        await opened(...young, risen, retry, ...old);
+        expect(await waiting({ now: start + hour })).toEqual(idsOf([old[1], old[0], risen, young[0], young[1], retry]));
+      });
+
+      test('takes turns with those of other queues, so that none of them is hidden; a queue is one however it is written', async () => {
+        const of = (queue: string, at: number) => openRun({ queue, scheduledAt: start + at });
+        const full = [of('default', 1), of('Default', 2), of('DEFAULT', 3), of('default', 4)] as const;
+        const others = [of('low', 5), of('low', 6), of('critical', 7)] as const;
+        await opened(...full, ...others);
+        const turns = [full[0], others[0], others[2], full[1], others[1], full[2], full[3]];
+        expect(await waiting()).toEqual(idsOf(turns));
+        expect(await waiting({ limit: 4 })).toEqual(idsOf(turns.slice(0, 4)));
+      });
+
       test('that is to start later does not wait before its time', async () => {
         const run = openRun({ notBefore: start + 60_000, attempt: 2 });
         await opened(run);
@@ -548,6 +572,21 @@ export function describeLedger(name: string, makeBed: () => Promise<LedgerBed>):
         await ledger.write([[close(isClosed, { state: 'failed' })], [skip(refused)]], signal);
         const asked = [...instants, { scheduleId: 2, scheduledAt: start + 1000 }];
         expect(await ledger.ran(asked, signal)).toEqual(new Set([`1@${start + 1000}`, `1@${start + 2000}`]));
+        // Whatever is refused later, and for the same instant.
+        await ledger.write([[skip(openRun({ scheduledAt: start + 2000 }))]], signal);
+        expect(await ledger.ran(asked, signal)).toEqual(new Set([`1@${start + 1000}`, `1@${start + 2000}`]));
+      });
+
+      test('does not take a run by hand for one of the clock’s instants', async () => {
+        const instants = [1000, 2000, 3000].map((after) => ({ scheduleId: 1, scheduledAt: start + after }));
+        const [byHand, byApi, backfill] = (['manual', 'api', 'backfill'] as const).map((trigger, index) =>
+          openRun({ ...instants[index], trigger }),
+        );
+        if (byHand === undefined || byApi === undefined || backfill === undefined) return expect.unreachable();
+        await opened(byHand, byApi, backfill);
+        expect(await ledger.ran(instants, signal)).toEqual(new Set([`1@${start + 3000}`]));
+        await ledger.write([[close(byHand)], [close(byApi)], [close(backfill)]], signal);
+        expect(await ledger.ran(instants, signal)).toEqual(new Set([`1@${start + 3000}`]));
       });
     });
 

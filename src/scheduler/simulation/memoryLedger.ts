@@ -4,6 +4,7 @@
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
+import { nameKey } from '../../core/name.ts';
 import { isAside } from '../opening.ts';
 import {
   type Alert,
@@ -24,8 +25,9 @@ import {
   type WaitingRequest,
   type Write,
 } from '../ports.ts';
+import { groupOrder, rankOf, waitsSince } from '../queue.ts';
 import { type Closing, type Counters, noCounters, type OpenRun } from '../run.ts';
-import { type Definition, priorities } from '../schedule.ts';
+import type { Definition } from '../schedule.ts';
 
 interface OpenRow {
   readonly run: OpenRun;
@@ -48,8 +50,8 @@ export class MemoryLedger implements Ledger {
   readonly #open = new Map<string, OpenRow>();
   readonly #openBySchedule = new Map<number | null, Set<string>>();
   readonly #closed = new Map<string, Closing>();
-  /** Instants that have a run, open or closed. */
-  readonly #ran = new Set<string>();
+  /** How many rows of runs, open or closed, instants of the clock have. */
+  readonly #ran = new Map<string, number>();
   readonly #counters = new Map<number, Counters>();
   readonly #tokens = new Map<string, Token>();
   readonly #usedTokens = new Set<string>();
@@ -210,19 +212,7 @@ export class MemoryLedger implements Ledger {
       for (const { run, marked } of this.#open.values()) {
         if (!marked && (run.notBefore === null || run.notBefore <= now)) runs.push(run);
       }
-      runs.sort(byUrgency);
-      const taken: OpenRun[] = [];
-      const inGroup = new Map<string, number>();
-      for (const run of runs) {
-        if (taken.length >= limit) break;
-        if (run.group !== null) {
-          const members = inGroup.get(run.group.key) ?? 0;
-          if (members >= perGroup) continue;
-          inGroup.set(run.group.key, members + 1);
-        }
-        taken.push(run);
-      }
-      return taken;
+      return inTurns(firstOfGroups(runs, perGroup), now).slice(0, limit);
     });
   }
 
@@ -245,7 +235,7 @@ export class MemoryLedger implements Ledger {
   }
 
   ran(instants: readonly ScheduledInstant[], signal: AbortSignal): Promise<ReadonlySet<string>> {
-    return answer(signal, () => new Set(instants.map(instantKey).filter((key) => this.#ran.has(key))));
+    return answer(signal, () => new Set(instants.map(instantKey).filter((key) => (this.#ran.get(key) ?? 0) > 0)));
   }
 
   /** Whether all of a unit can be written: its runs are open, its mark and its tokens are there. */
@@ -397,11 +387,19 @@ export class MemoryLedger implements Ledger {
     const open = this.#openBySchedule.get(run.scheduleId);
     if (open === undefined) this.#openBySchedule.set(run.scheduleId, new Set([run.runId]));
     else open.add(run.runId);
-    if (run.scheduleId !== null) this.#ran.add(instantKey({ scheduleId: run.scheduleId, scheduledAt: run.scheduledAt }));
+    this.#countRan(run, 1);
+  }
+
+  /** A run by hand is for the moment at which it was asked for, which is no instant of the clock's. */
+  #countRan({ scheduleId, scheduledAt, trigger }: OpenRun, rows: 1 | -1): void {
+    if (scheduleId === null || trigger === 'manual' || trigger === 'api') return;
+    const key = instantKey({ scheduleId, scheduledAt });
+    this.#ran.set(key, (this.#ran.get(key) ?? 0) + rows);
   }
 
   #takeAway(run: OpenRun): void {
     this.#open.delete(run.runId);
+    this.#countRan(run, -1);
     const open = this.#openBySchedule.get(run.scheduleId);
     open?.delete(run.runId);
     if (open?.size === 0) this.#openBySchedule.delete(run.scheduleId);
@@ -412,7 +410,7 @@ export class MemoryLedger implements Ledger {
     this.#closed.set(run.runId, closing);
     if (startedAt !== null) this.#starts.set(run.runId, { queue: run.queue, at: startedAt });
     if (run.scheduleId === null) return;
-    if (closing.state === 'skipped') this.#ran.delete(instantKey({ scheduleId: run.scheduleId, scheduledAt: run.scheduledAt }));
+    if (closing.state !== 'skipped') this.#countRan(run, 1);
     const before = this.#counters.get(run.scheduleId);
     // Two runs may close at once, each knowing nothing of the other: what only grows is never taken back.
     const openedFires = Math.max(counters.openedFires, before?.openedFires ?? 0);
@@ -466,11 +464,28 @@ function inFlightOf(rows: readonly OpenRow[]): ReadonlyMap<number, InFlight> {
   return inFlight;
 }
 
-function byUrgency(one: OpenRun, other: OpenRun): number {
-  const priority = priorities.indexOf(one.priority) - priorities.indexOf(other.priority);
-  if (priority !== 0) return priority;
-  if (one.scheduledAt !== other.scheduledAt) return one.scheduledAt - other.scheduledAt;
-  return one.runId < other.runId ? -1 : 1;
+function firstOfGroups(runs: readonly OpenRun[], perGroup: number): OpenRun[] {
+  const members = new Map<string, number>();
+  return [...runs].sort(groupOrder).filter(({ group }) => {
+    if (group === null) return true;
+    const before = members.get(group.key) ?? 0;
+    members.set(group.key, before + 1);
+    return before < perGroup;
+  });
+}
+
+/** The most urgent of each queue, then the second of each, and so on. */
+function inTurns(runs: readonly OpenRun[], now: Instant): OpenRun[] {
+  const ranked = runs.map((run) => ({ run, rank: rankOf(run, waitsSince(run), now), turn: 0 }));
+  ranked.sort((one, other) => one.rank - other.rank || groupOrder(one.run, other.run));
+  const turns = new Map<string, number>();
+  for (const each of ranked) {
+    const key = nameKey(each.run.queue);
+    each.turn = turns.get(key) ?? 0;
+    turns.set(key, each.turn + 1);
+  }
+  // The order within a turn stays.
+  return ranked.sort((one, other) => one.turn - other.turn).map(({ run }) => run);
 }
 
 /** Settles in a later turn, with its effect or without any. */

@@ -112,7 +112,8 @@ export function ledgerSql(ledger: string) {
 
     /**
      * Urgency as in scheduler/queue.ts: classes, raised by age, above the nominal time; what has risen above all goes by how long
-     * it waits. Where not all can be answered, each queue has its share: a paused one with a million runs must not hide the others.
+     * it waits. Queues take turns: a paused one with a million runs must not hide the others, and where a queue has no turn any
+     * more, it has no other runs.
      */
     waiting: ({ now, limit, perGroup }: WaitingRequest) => `
       WITH ready AS (
@@ -128,12 +129,12 @@ export function ledgerSql(ledger: string) {
         SELECT * FROM ready WHERE group_key IS NOT NULL
         QUALIFY row_number() OVER (PARTITION BY group_key ORDER BY ${inGroup}) <= ${perGroup}
       ), shared AS (
-        SELECT place, urgency, scheduled_ms, attempt, run_id FROM possible
-        ORDER BY row_number() OVER (PARTITION BY queue ORDER BY urgency ASC NULLS LAST, ${inGroup}) ASC NULLS LAST, urgency ASC NULLS LAST
-        LIMIT ${limit}
+        SELECT place, urgency, scheduled_ms, attempt, run_id,
+          row_number() OVER (PARTITION BY ${folded('queue')} ORDER BY urgency ASC NULLS LAST, ${inGroup}) AS turn
+        FROM possible ORDER BY turn ASC NULLS LAST, urgency ASC NULLS LAST, ${inGroup} LIMIT ${limit}
       )
       SELECT ${openRunFields} FROM ${ledger}.open_run r JOIN shared w ON w.place = r.rowid
-      ORDER BY w.urgency ASC NULLS LAST, w.scheduled_ms ASC NULLS LAST, w.attempt ASC NULLS LAST, w.run_id ASC NULLS LAST`,
+      ORDER BY w.turn ASC NULLS LAST, w.urgency ASC NULLS LAST, w.scheduled_ms ASC NULLS LAST, w.attempt ASC NULLS LAST, w.run_id ASC NULLS LAST`,
     openRunsOf: (scheduleId: number) => `
       SELECT ${openRunFields} FROM ${ledger}.open_run r WHERE r.schedule_id = ${scheduleId} AND r.stage = 'open'
       ORDER BY r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,

@@ -247,34 +247,6 @@ describe('the ledger on DuckDB, beside others', () => {
     expect((await ledger.load(signal)).begun).toEqual([run, other]);
   });
 
-  test('gives each queue its share, so that a paused one with many runs does not hide the others', async ({ db }) => {
-    const ledger = ledgerOf(db);
-    const many = Array.from({ length: 50 }, (_, index) => openRun({ queue: 'Low', scheduledAt: start - 1000 + index }));
-    const few = [openRun({ queue: 'critical' }), openRun({ queue: 'default' })];
-    await ledger.write([[...many, ...few].map(open)], signal);
-    const listed = await ledger.waiting({ now: start + 2000, limit: 10, perGroup: 5 }, signal);
-    expect(listed).toEqual([...many.slice(0, 8), ...few]);
-  });
-
-  test('lets what waits rise with age, above everything that has not', async ({ db }) => {
-    const ledger = ledgerOf(db);
-    const waited = (minutes: number, priority: 'critical' | 'normal' | 'background') =>
-      openRun({ priority, openedAt: start - minutes * 60_000, scheduledAt: start - minutes });
-    const [critical, normal, risen, oldest, background] = [
-      waited(0, 'critical'),
-      waited(9, 'normal'),
-      waited(16, 'normal'),
-      waited(26, 'background'),
-      waited(4, 'background'),
-    ] as const;
-    await ledger.write([[background, normal, critical, risen, oldest].map(open)], signal);
-    // A retry waits from when its time has come.
-    const retry = openRun({ priority: 'background', openedAt: start - 3_600_000, notBefore: start - 1, scheduledAt: start - 99 });
-    await ledger.write([[open(retry)]], signal);
-    const order = await ledger.waiting({ now: start, limit: 10, perGroup: 5 }, signal);
-    expect(order).toEqual([oldest, risen, critical, normal, retry, background]);
-  });
-
   test('keeps text that SQL would not take: nothing that a run answers keeps it from being closed', async ({ db }) => {
     const ledger = ledgerOf(db);
     const runs = [openRun(), openRun()] as const;
