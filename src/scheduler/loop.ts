@@ -9,23 +9,23 @@
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
 import { Turnstile } from '../core/turnstile.ts';
+import { Alarm } from './alarm.ts';
 import { refusedOn } from './cadence/cadence.ts';
 import { Calls } from './calls.ts';
 import type { Timer } from './clock.ts';
+import { Ends } from './ends.ts';
 import { Events } from './events.ts';
 import { Followers, type Joined } from './follow.ts';
-import { inThisTime, isAside, nextAttempt, openedRun, refusedClosing } from './opening.ts';
-import { failedOutcome, isBare, leftOpen, succeededOutcome, withoutDetails } from './outcome.ts';
+import { inThisTime, isAside, nextAttempt, refusedClosing } from './opening.ts';
+import { failedOutcome, isBare, succeededOutcome, withoutDetails } from './outcome.ts';
 import { type Moment, overlapRefusal, type Plan, planTick } from './plan.ts';
 import {
-  type Alert,
   type Changes,
   type ClosedRun,
   type Execution,
   instantKey,
   type LedgerState,
   type Ports,
-  type QueueDefinition,
   type ScheduledInstant,
   type SchedulerSettings,
   type StopReason,
@@ -35,21 +35,17 @@ import {
 } from './ports.ts';
 import { type Progress, ProgressOf } from './progress.ts';
 import { Backlog, rereadMs } from './queue.ts';
-import { type Armed, firesLeft, Roster } from './roster.ts';
+import { type Armed, firesLeft } from './roster.ts';
 import { type Closing, type Counters, type FinishedRun, isFailure, noCounters, type OpenRun, type Outcome, type Trigger } from './run.ts';
-import type { Action } from './schedule.ts';
-import { settle, settleSkip } from './settle.ts';
+import { settle } from './settle.ts';
+import { type Mode, SchedulerState, type Unreadable } from './state.ts';
 import { Step } from './step.ts';
-import { neededBytes } from './storage.ts';
+import { StepMaker } from './stepMaker.ts';
+import { StorageWatch } from './storage.ts';
 import { aloneMs, Suspects, whileAlone } from './suspects.ts';
-import { AlertWatch, wholeScheduler } from './watch.ts';
 import { Writer } from './writer.ts';
 
-/**
- * off: no ticks of its own; runs what is asked for by hand and what a host's `tick` opens. held: not begun, in this process only.
- * paused: by PAUSE SCHEDULER, durably.
- */
-export type Mode = 'off' | 'starting' | 'running' | 'paused' | 'held' | 'stopping';
+export type { Mode } from './state.ts';
 
 export interface TickReport {
   /** Up to where time is handled now. */
@@ -58,7 +54,7 @@ export interface TickReport {
   readonly skipped: number;
   readonly finished: readonly FinishedRun[];
   /** Schedules that could not be read or planned; they delay nobody else. */
-  readonly unreadable: readonly { readonly schedule: string; readonly message: string }[];
+  readonly unreadable: readonly Unreadable[];
 }
 
 /** What is at work in this process. */
@@ -80,7 +76,6 @@ const planningMs = 25;
 const believedAfterMs = 600_000;
 /** A million schedules on a busy machine. */
 const loadMs = 600_000;
-const storageCheckMs = 5_000;
 /** With more than this on its way to the disk, no more is begun. */
 const mostUnwritten = 20_000;
 const mostRemembered = 10_000;
@@ -89,15 +84,14 @@ export class Scheduler {
   readonly events = new Events();
   readonly #ports: Ports;
   readonly #calls: Calls;
+  readonly #state: SchedulerState;
+  readonly #storage: StorageWatch;
+  readonly #steps: StepMaker;
+  readonly #alarm: Alarm;
+  readonly #ends: Ends;
   readonly #turnstile = new Turnstile();
-  readonly #roster = new Roster();
   readonly #running = new Map<string, AtWork>();
-  readonly #waiters = new Map<string, ((finished: FinishedRun) => void)[]>();
-  /** Asked for by hand, here: they run also where the loop does not. */
-  readonly #byHand = new Set<string>();
   readonly #following = new Set<number>();
-  /** Since the ledger was read. */
-  readonly #dropped = new Set<number>();
   /** By schedule: failures on their way to be closed. */
   readonly #failing = new Map<number, Promise<void>>();
   /** Closed by others than their own work, which memory learns of later: what opened them waits for its answer, or a worker has them. */
@@ -106,23 +100,14 @@ export class Scheduler {
   readonly #closingBeside = new Set<string>();
   /** Fenced, and open all the same. */
   readonly #stillOpen = new Set<string>();
-  #writer: Writer;
   #backlog = new Backlog();
   #followers = new Followers();
-  #mode: Mode = 'off';
   #loaded: Promise<void> | undefined;
   #starting: Promise<void> = Promise.resolve();
-  #tick: Tick = { seq: 0, watermark: 0, partly: null, gap: null, replayUntil: null };
   /** As the ledger says; time in which nothing was due is written with what comes after it. */
   #writtenThrough: Instant = 0;
   #revision = 0;
   #stale = false;
-  #settings: SchedulerSettings | undefined;
-  #queues: readonly QueueDefinition[] = [];
-  #pausedAt: Instant | null = null;
-  /** Of the loop that runs; a host's own ticks have none. */
-  #bootAt: Instant | undefined;
-  #bootId: string;
   #starts = 0;
   #timer: Timer | undefined;
   /** Ends the wait of a stop. */
@@ -135,33 +120,47 @@ export class Scheduler {
   #refilledMs = Number.NEGATIVE_INFINITY;
   #lagMs = 0;
   #behindSinceMs: number | undefined;
-  #storage: { checkedMs: number; low: boolean } = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
-  readonly #watch: AlertWatch;
-  #alertsCheckedMs = Number.NEGATIVE_INFINITY;
-  #watching = false;
-  /** After an unclean end: what was open then runs alone, one at a time. */
-  #suspects: Suspects | undefined;
-  /** A host's tick is at work: everything may start, at its time. */
-  #hostNow: Instant | undefined;
-  readonly #unreadable = new Map<number, { readonly schedule: string; readonly message: string }>();
 
   constructor(ports: Ports) {
+    const { clock, ledger, usualTimes } = ports;
+    const { events } = this;
+    const newRunId = (at: Instant): string => ports.newRunId(at);
+    const dispatch = (): void => this.#dispatch();
+    const calls = new Calls(clock, events);
+    const state = new SchedulerState(ports.bootId, new Writer(ledger, calls));
+    const steps = new StepMaker({
+      roster: state.roster,
+      events,
+      newRunId,
+      childrenOf: (scheduleId) => this.#followers.childrenOf(scheduleId),
+      opened: (run) => this.#enqueue(run),
+      given: (token) => {
+        this.#addToken(token);
+        this.#follow(token.childId);
+      },
+      ended: (closing) => ends.tell(closing),
+    });
+    const running = (): Iterable<Running> => this.#running.values();
+    const alarm = new Alarm({ state, calls, clock, events, steps, usualTimes, newRunId, running, counts: () => this.counts(), dispatch });
+    const ends = new Ends({ state, calls, ledger, events, alarm, isAtWork: (runId) => this.#running.has(runId) });
     this.#ports = ports;
-    this.#bootId = ports.bootId;
-    this.#calls = new Calls(ports.clock, this.events);
-    this.#writer = new Writer(ports.ledger, this.#calls);
-    this.#watch = new AlertWatch(ports.usualTimes, ports.clock);
+    this.#calls = calls;
+    this.#state = state;
+    this.#steps = steps;
+    this.#alarm = alarm;
+    this.#ends = ends;
+    this.#storage = new StorageWatch(ports, events);
   }
 
   // ---- What others see ----
 
   get mode(): Mode {
-    return this.#mode;
+    return this.#state.mode;
   }
 
   /** It opens by itself, or would if it were not paused. */
   get isOn(): boolean {
-    return this.#mode === 'running' || this.#mode === 'paused' || this.#mode === 'starting';
+    return this.#state.isOn;
   }
 
   running(runId: string): Running | undefined {
@@ -178,11 +177,11 @@ export class Scheduler {
   }
 
   get watermark(): Instant {
-    return this.#tick.watermark;
+    return this.#state.tick.watermark;
   }
 
   get storageLow(): boolean {
-    return this.#storage.low;
+    return this.#storage.isLow;
   }
 
   get clockBehind(): boolean {
@@ -193,22 +192,22 @@ export class Scheduler {
     return this.#calls.troubled;
   }
 
-  get unreadable(): readonly { readonly schedule: string; readonly message: string }[] {
-    return [...this.#unreadable.values()];
+  get unreadable(): readonly Unreadable[] {
+    return [...this.#state.unreadable.values()];
   }
 
   /** As many as may be at work; null where it has not read the ledger. */
   get workers(): number | null {
-    return this.#settings === undefined ? null : this.#workers(this.#settings);
+    return this.#state.settings === undefined ? null : this.#workers(this.#state.settings);
   }
 
   /** When something is due next; Infinity: never. */
   get nextDue(): Instant {
-    return this.#roster.earliestDue;
+    return this.#state.roster.earliestDue;
   }
 
   get schedules(): number {
-    return this.#roster.size;
+    return this.#state.roster.size;
   }
 
   counts(): ReturnType<Backlog['counts']> {
@@ -219,11 +218,11 @@ export class Scheduler {
 
   /** Reads the ledger, makes good what an unclean end left, and begins. `held`: begins when it is released. */
   start({ held = false }: { readonly held?: boolean } = {}): Promise<void> {
-    if (this.#mode !== 'off') return this.#starting;
-    this.#mode = 'starting';
+    if (this.#state.mode !== 'off') return this.#starting;
+    this.#state.mode = 'starting';
     this.#calls.resume();
     this.#starting = this.#startUp(held).catch((error: unknown) => {
-      this.#mode = 'off';
+      this.#state.mode = 'off';
       this.#loaded = undefined;
       throw error;
     });
@@ -235,32 +234,32 @@ export class Scheduler {
     if (this.#loaded !== undefined) await this.#quiet();
     const state = await this.#load();
     if (!held) return this.#begin(state);
-    this.#mode = 'held';
+    this.#state.mode = 'held';
     this.events.emit('scheduler:paused', { held: true });
   }
 
   /** Ends a hold. */
   async release(): Promise<void> {
-    if (this.#mode !== 'held') return;
-    this.#mode = 'off';
+    if (this.#state.mode !== 'held') return;
+    this.#state.mode = 'off';
     await this.start();
   }
 
   /** Opens nothing more, waits for what is at work, interrupts what takes longer. Safe to call twice; without grace, the second call ends
    * the wait of the first. */
   async stop({ graceMs }: { readonly graceMs: number }): Promise<void> {
-    if (this.#mode === 'stopping') {
+    if (this.#state.mode === 'stopping') {
       if (graceMs <= 0) this.#hurry?.();
       return this.#quiet();
     }
-    if (this.#mode === 'starting') {
+    if (this.#state.mode === 'starting') {
       this.#calls.stop();
       await this.#starting.catch(() => {
         // It ends because it was told to.
       });
     }
     const wasOn = this.isOn;
-    this.#mode = 'stopping';
+    this.#state.mode = 'stopping';
     this.#timer?.cancel();
     this.#timer = undefined;
     if (this.#running.size > 0 && graceMs > 0) {
@@ -279,7 +278,7 @@ export class Scheduler {
     // A tick or a change on its way is let through.
     await this.#turnstile.run(async () => {});
     if (wasOn) {
-      const stopped: Write = { kind: 'boot', bootId: this.#bootId, event: 'stop', at: this.#ports.clock.now() };
+      const stopped: Write = { kind: 'boot', bootId: this.#state.bootId, event: 'stop', at: this.#ports.clock.now() };
       await this.#calls
         .once('stop', (signal) => this.#ports.ledger.write([[stopped]], signal))
         .catch(() => {
@@ -287,21 +286,20 @@ export class Scheduler {
         });
     }
     this.#calls.stop();
-    this.#writer.stop();
-    for (const [runId, waiters] of this.#waiters) for (const resolve of waiters) resolve(leftOpen(runId));
-    this.#waiters.clear();
-    this.#mode = 'off';
+    this.#state.writer.stop();
+    this.#ends.leave();
+    this.#state.mode = 'off';
     this.#loaded = undefined;
-    this.#bootAt = undefined;
-    this.#suspects = undefined;
-    this.#byHand.clear();
-    this.#writer = new Writer(this.#ports.ledger, this.#calls);
+    this.#state.bootAt = undefined;
+    this.#state.suspects = undefined;
+    this.#state.byHand.clear();
+    this.#state.writer = new Writer(this.#ports.ledger, this.#calls);
     this.events.emit('scheduler:stopped', {});
   }
 
   async #quiet(): Promise<void> {
     while (this.#running.size > 0) await Promise.all([...this.#running.values()].map((atWork) => atWork.ended));
-    await this.#writer.drain();
+    await this.#state.writer.drain();
   }
 
   /** Reads the ledger, once for each start; what runs by hand needs it too. */
@@ -326,26 +324,22 @@ export class Scheduler {
 
   async #read(): Promise<LedgerState> {
     const state = await this.#calls.untilAnswered('load', (signal) => this.#ports.ledger.load(signal), loadMs);
-    this.#roster.clear();
+    this.#state.roster.clear();
     this.#followers = new Followers();
     this.#backlog = new Backlog();
-    this.#unreadable.clear();
-    this.#dropped.clear();
-    this.#tick = state.tick;
+    this.#state.unreadable.clear();
+    this.#state.dropped.clear();
+    this.#state.tick = state.tick;
     this.#writtenThrough = state.tick.watermark;
     this.#adopt(state);
     for (const [scheduleId, counters] of state.counters) {
-      const armed = this.#roster.get(scheduleId);
+      const armed = this.#state.roster.get(scheduleId);
       if (armed !== undefined) armed.counters = counters;
     }
-    for (const [scheduleId, inFlight] of state.inFlight) this.#roster.countOpen(scheduleId, inFlight);
+    for (const [scheduleId, inFlight] of state.inFlight) this.#state.roster.countOpen(scheduleId, inFlight);
     for (const token of state.tokens) this.#addToken(token);
     this.#backlog.recall(state.recentStarts);
-    this.#watch.begin(state.alerts);
-    for (const [scheduleId, { consecutiveFailures }] of state.counters) {
-      const armed = consecutiveFailures === 0 ? undefined : this.#roster.get(scheduleId);
-      if (armed !== undefined) this.#watch.failed(scheduleId, { schedule: armed.definition.name, consecutiveFailures });
-    }
+    this.#alarm.begin(state.alerts);
     this.#stale = false;
     return state;
   }
@@ -353,34 +347,34 @@ export class Scheduler {
   /** What was defined, changed or dropped. */
   #adopt(changes: Changes): void {
     this.#revision = changes.revision;
-    this.#settings = changes.settings;
-    this.#queues = changes.queues;
+    this.#state.settings = changes.settings;
+    this.#state.queues = changes.queues;
     this.#backlog.configure(changes.queues, this.#workers(changes.settings));
-    const was = this.#pausedAt;
-    this.#pausedAt = changes.pausedAt;
+    const was = this.#state.pausedAt;
+    this.#state.pausedAt = changes.pausedAt;
     for (const change of changes.definitions) {
       const scheduleId = change.kind === 'defined' ? change.definition.scheduleId : change.scheduleId;
-      const problem = this.#roster.apply(change, this.#tick);
+      const problem = this.#state.roster.apply(change, this.#state.tick);
       if (change.kind === 'dropped') {
-        for (const run of this.#backlog.removeSchedule(scheduleId)) this.#byHand.delete(run.runId);
-        this.#dropped.add(scheduleId);
-        this.#tellDropped();
-        this.#watch.dropped(scheduleId);
+        for (const run of this.#backlog.removeSchedule(scheduleId)) this.#state.byHand.delete(run.runId);
+        this.#state.dropped.add(scheduleId);
+        this.#ends.lookForDropped();
+        this.#alarm.dropped(scheduleId);
         this.#forget(this.#followers.drop(scheduleId));
       }
       if (change.kind === 'defined') this.#forget(this.#followers.define(change.definition));
-      if (problem === undefined) this.#unreadable.delete(scheduleId);
+      if (problem === undefined) this.#state.unreadable.delete(scheduleId);
       else {
         const schedule = change.kind === 'defined' ? change.definition.name : change.kind === 'unreadable' ? change.name : '';
-        this.#unreadable.set(scheduleId, { schedule, message: problem });
+        this.#state.unreadable.set(scheduleId, { schedule, message: problem });
         this.events.emit('schedule:unreadable', { schedule, message: problem });
       }
     }
-    if (this.#mode === 'running' && changes.pausedAt !== null) {
-      this.#mode = 'paused';
+    if (this.#state.mode === 'running' && changes.pausedAt !== null) {
+      this.#state.mode = 'paused';
       this.events.emit('scheduler:paused', { held: false });
-    } else if (this.#mode === 'paused' && changes.pausedAt === null) {
-      this.#mode = 'running';
+    } else if (this.#state.mode === 'paused' && changes.pausedAt === null) {
+      this.#state.mode = 'running';
       if (was !== null) this.events.emit('scheduler:resumed', {});
     }
   }
@@ -391,34 +385,34 @@ export class Scheduler {
 
   /** Tokens that nobody waits for any more. Written or not: the next start finds them void again. */
   #forget(tokenIds: readonly string[]): void {
-    if (tokenIds.length > 0) this.#writer.write([{ kind: 'useTokens', tokenIds }]).catch(() => undefined);
+    if (tokenIds.length > 0) this.#state.writer.write([{ kind: 'useTokens', tokenIds }]).catch(() => undefined);
   }
 
   async #begin(state: LedgerState): Promise<void> {
     const { clock } = this.#ports;
     const now = clock.now();
-    this.#bootAt = now;
+    this.#state.bootAt = now;
     // A scheduler may stop and start again: what its first start had begun was let go of, what the next begins is not.
     this.#starts += 1;
     const bootId = this.#starts === 1 ? this.#ports.bootId : `${this.#ports.bootId}.${this.#starts}`;
-    this.#bootId = bootId;
+    this.#state.bootId = bootId;
     this.#behindSinceMs = undefined;
-    this.#storage = { checkedMs: Number.NEGATIVE_INFINITY, low: false };
+    this.#storage.begin();
     const unclean = state.lastBoot?.event === 'start';
-    this.#suspects = unclean && state.openRuns > 0 ? new Suspects(now) : undefined;
-    await this.#writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
+    this.#state.suspects = unclean && state.openRuns > 0 ? new Suspects(now) : undefined;
+    await this.#state.writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
     for (const mark of state.marks) await this.#settleMark(mark);
     for (const run of state.begun) await this.#closeInterrupted(run);
-    for (const armed of this.#roster.all()) {
+    for (const armed of this.#state.roster.all()) {
       if (armed.definition.policy.overlap === 'replace' && armed.live + armed.catchup > 1) await this.#closeReplaced(armed);
     }
     // Before anything may start: what was open at a crash must be known as such.
     this.#hasUnknownSleepers = state.openRuns > 0;
     if (state.openRuns > 0) await this.#refill();
-    this.#mode = this.#pausedAt === null ? 'running' : 'paused';
-    if (this.#mode === 'running') await this.#openReboots(now);
-    this.events.emit('scheduler:started', { schedules: this.#roster.size });
-    if (this.#mode === 'paused') this.events.emit('scheduler:paused', { held: false });
+    this.#state.mode = this.#state.pausedAt === null ? 'running' : 'paused';
+    if (this.#state.mode === 'running') await this.#openReboots(now);
+    this.events.emit('scheduler:started', { schedules: this.#state.roster.size });
+    if (this.#state.mode === 'paused') this.events.emit('scheduler:paused', { held: false });
     this.#followReady();
     this.#wake();
   }
@@ -446,42 +440,40 @@ export class Scheduler {
     this.#timer = undefined;
     let failed = false;
     try {
-      await this.#heedStorage();
+      if (this.#state.mode === 'running' || this.#state.mode === 'paused') await this.#storage.heed();
       if (this.#stale) await this.#turnstile.run(() => this.#reread());
       const now = this.#ports.clock.now();
-      if (this.#mode === 'running' && !this.#storage.low && (await this.#heedClock(now))) {
-        if (this.#roster.earliestDue <= now) {
-          this.#lagMs = Math.max(now - this.#roster.earliestDue, 0);
+      if (this.#state.mode === 'running' && !this.#storage.isLow && (await this.#heedClock(now))) {
+        if (this.#state.roster.earliestDue <= now) {
+          this.#lagMs = Math.max(now - this.#state.roster.earliestDue, 0);
           await this.#turnstile.run(async () => {
             // A change may have come in between, a pause too.
             if (this.#stale) await this.#reread();
-            if (this.#mode === 'running') await this.#tickAll(this.#ports.clock.now());
+            if (this.#state.mode === 'running') await this.#tickAll(this.#ports.clock.now());
           });
         } else this.#lagMs = 0;
       }
-      await this.#heedAlerts();
+      await this.#alarm.heed();
     } catch (error) {
       // Told already by the call that failed; tried again soon.
       failed = true;
       if (!(error instanceof Diagnostic)) this.events.emit('ledger:trouble', { during: 'tick', message: String(error) });
     }
     this.#dispatch();
-    if (this.#mode !== 'running' && this.#mode !== 'paused') return;
+    if (this.#state.mode !== 'running' && this.#state.mode !== 'paused') return;
     const now = this.#ports.clock.now();
     const due =
-      this.#mode === 'running' && !this.#storage.low && this.#behindSinceMs === undefined
-        ? this.#roster.earliestDue
+      this.#state.mode === 'running' && !this.#storage.isLow && this.#behindSinceMs === undefined
+        ? this.#state.roster.earliestDue
         : Number.POSITIVE_INFINITY;
     const nextAt = Math.min(due, this.#backlog.nextAt(now));
-    const waitMs = failed ? 1000 : Math.min(Math.max(nextAt - now, 0), this.#demand().checkIntervalMs);
-    this.#timer = this.#ports.clock.after(this.#storage.low ? Math.min(waitMs, storageCheckMs) : waitMs, () => this.#wake(), {
-      keepsProcessAlive: true,
-    });
+    const waitMs = failed ? 1000 : Math.min(Math.max(nextAt - now, 0), this.#state.known.checkIntervalMs);
+    this.#timer = this.#ports.clock.after(Math.min(waitMs, this.#storage.againMs), () => this.#wake(), { keepsProcessAlive: true });
   }
 
   /** Whether the clock may be used: one that stands behind what is handled is believed after ten minutes only. */
   async #heedClock(now: Instant): Promise<boolean> {
-    const { watermark } = this.#tick;
+    const { watermark } = this.#state.tick;
     if (now >= watermark) {
       if (this.#behindSinceMs !== undefined) {
         this.#behindSinceMs = undefined;
@@ -497,41 +489,29 @@ export class Scheduler {
     if (monotonicMs - this.#behindSinceMs < believedAfterMs) return false;
     await this.#turnstile.run(async () => {
       const tick: Tick = {
-        seq: this.#tick.seq + 1,
+        seq: this.#state.tick.seq + 1,
         watermark: now,
         partly: null,
         gap: null,
-        replayUntil: Math.max(watermark, this.#tick.replayUntil ?? watermark),
+        replayUntil: Math.max(watermark, this.#state.tick.replayUntil ?? watermark),
       };
       await this.#commitTick(tick, now, []);
     });
-    this.#bootAt = Math.min(this.#bootAt ?? now, now);
-    this.#suspects?.clockWentBack(now);
+    this.#state.bootAt = Math.min(this.#state.bootAt ?? now, now);
+    this.#state.suspects?.clockWentBack(now);
     this.#behindSinceMs = undefined;
     // What waits for an instant of the wrong time would wait for ever.
     await this.#refilling;
     const { starts } = this.#backlog;
     this.#backlog = new Backlog();
     this.#backlog.recall(starts);
-    this.#backlog.configure(this.#queues, this.#workers(this.#demand()));
+    this.#backlog.configure(this.#state.queues, this.#workers(this.#state.known));
     for (const { run } of this.#running.values()) this.#backlog.begin(run);
     this.#hasUnknownSleepers = true;
     await this.#refill();
-    this.#roster.rearmAll(this.#tick);
+    this.#state.roster.rearmAll(this.#state.tick);
     this.events.emit('clock:believed', { now, watermark });
     return true;
-  }
-
-  async #heedStorage(): Promise<void> {
-    const { clock } = this.#ports;
-    if (this.#mode !== 'running' && this.#mode !== 'paused') return;
-    if (clock.monotonicMs() - this.#storage.checkedMs < storageCheckMs) return;
-    const found = await this.#ports.storage().catch(() => undefined);
-    const needed = neededBytes(found?.walBytes ?? 0);
-    const low = found !== undefined && found.freeBytes < needed;
-    if (low && !this.#storage.low) this.events.emit('storage:low', { freeBytes: found.freeBytes, neededBytes: needed });
-    if (!low && this.#storage.low) this.events.emit('storage:enough', {});
-    this.#storage = { checkedMs: clock.monotonicMs(), low };
   }
 
   /** No more than can really run: what a worker has taken and cannot begin looks like work, and its time runs out. */
@@ -539,16 +519,11 @@ export class Scheduler {
     return Math.min(workers, this.#ports.mostAtOnce?.() ?? workers);
   }
 
-  #demand(): SchedulerSettings {
-    if (this.#settings === undefined) throw new Diagnostic('internal', 'the scheduler has not read its ledger');
-    return this.#settings;
-  }
-
   // ---- Ticks ----
 
   /** For hosts that keep their own clock: opens what is due up to `now`, runs all that is ready, answers when it has been done. */
   async tick(now: Instant, workers?: number): Promise<TickReport> {
-    if (this.#mode !== 'off')
+    if (this.#state.mode !== 'off')
       throw new Diagnostic('in_use', 'the scheduler runs here, and ticks by itself', { hint: 'open it without scheduler: true' });
     await this.ready();
     const finished: FinishedRun[] = [];
@@ -562,22 +537,23 @@ export class Scheduler {
     try {
       const report = await this.#turnstile.run(async () => {
         if (this.#stale) await this.#reread();
-        return this.#pausedAt === null ? this.#tickAll(now) : undefined;
+        return this.#state.pausedAt === null ? this.#tickAll(now) : undefined;
       });
-      if (report === undefined) return { watermark: this.#tick.watermark, opened: 0, skipped: 0, finished, unreadable: this.unreadable };
-      this.#hostNow = now;
-      if (workers !== undefined) this.#backlog.configure(this.#queues, workers);
+      if (report === undefined)
+        return { watermark: this.#state.tick.watermark, opened: 0, skipped: 0, finished, unreadable: this.unreadable };
+      this.#state.hostNow = now;
+      if (workers !== undefined) this.#backlog.configure(this.#state.queues, workers);
       await this.#refill();
       for (;;) {
         this.#dispatch();
         if (this.#running.size === 0) break;
         await Promise.race([...this.#running.values()].map((atWork) => atWork.ended));
-        await this.#writer.drain();
+        await this.#state.writer.drain();
       }
-      return { watermark: this.#tick.watermark, ...report, finished, unreadable: this.unreadable };
+      return { watermark: this.#state.tick.watermark, ...report, finished, unreadable: this.unreadable };
     } finally {
-      this.#hostNow = undefined;
-      if (workers !== undefined) this.#backlog.configure(this.#queues, this.#workers(this.#demand()));
+      this.#state.hostNow = undefined;
+      if (workers !== undefined) this.#backlog.configure(this.#state.queues, this.#workers(this.#state.known));
       for (const off of offs) off();
     }
   }
@@ -600,7 +576,7 @@ export class Scheduler {
         await this.#reread().catch(() => this.#wakeLater());
         this.events.emit('definitions:changed', {});
         this.#followReady();
-        if (this.#mode === 'running' || this.#mode === 'paused') this.#wake();
+        if (this.#state.mode === 'running' || this.#state.mode === 'paused') this.#wake();
       }
     });
   }
@@ -609,11 +585,13 @@ export class Scheduler {
   async #handleAll(): Promise<void> {
     const now = this.#ports.clock.now();
     // Where no scheduler runs too: whoever starts next must not take paused time for missed.
-    if (this.#pausedAt !== null && (this.#mode === 'paused' || this.#mode === 'off')) return this.#skipPause(this.#pausedAt);
-    if (this.#mode !== 'running' || this.#storage.low) return;
+    if (this.#state.pausedAt !== null && (this.#state.mode === 'paused' || this.#state.mode === 'off'))
+      return this.#skipPause(this.#state.pausedAt);
+    if (this.#state.mode !== 'running' || this.#storage.isLow) return;
     // A clock that stands behind handles nothing; what was handled before is written all the same.
     if (this.#behindSinceMs === undefined) await this.#tickAll(now);
-    if (this.#tick.watermark > this.#writtenThrough) await this.#commitTick({ ...this.#tick, seq: this.#tick.seq + 1 }, now, []);
+    if (this.#state.tick.watermark > this.#writtenThrough)
+      await this.#commitTick({ ...this.#state.tick, seq: this.#state.tick.seq + 1 }, now, []);
   }
 
   async #reread(): Promise<void> {
@@ -623,17 +601,23 @@ export class Scheduler {
   }
 
   #wakeLater(): void {
-    if (this.#mode === 'running' || this.#mode === 'paused')
+    if (this.#state.mode === 'running' || this.#state.mode === 'paused')
       this.#ports.clock.after(1000, () => this.#wake(), { keepsProcessAlive: false });
   }
 
   /** Paused time is neither missed nor a row; what was missed before the pause is. */
   async #skipPause(pausedAt: Instant): Promise<void> {
     const now = this.#ports.clock.now();
-    if (pausedAt > this.#tick.watermark) await this.#tickAll(Math.min(pausedAt, now));
-    const tick: Tick = { ...this.#tick, seq: this.#tick.seq + 1, watermark: Math.max(now, this.#tick.watermark), partly: null, gap: null };
+    if (pausedAt > this.#state.tick.watermark) await this.#tickAll(Math.min(pausedAt, now));
+    const tick: Tick = {
+      ...this.#state.tick,
+      seq: this.#state.tick.seq + 1,
+      watermark: Math.max(now, this.#state.tick.watermark),
+      partly: null,
+      gap: null,
+    };
     await this.#commitTick(tick, now, []);
-    this.#roster.rearmAll(this.#tick);
+    this.#state.roster.rearmAll(this.#state.tick);
   }
 
   /** In slices, each of which is one transaction. */
@@ -644,7 +628,7 @@ export class Scheduler {
       for (const { scheduleId, message } of plan.broken) this.#tellBroken(scheduleId, message);
       if (plan.decisions.length === 0) {
         // Time in which nothing was due needs no row: read again from the old watermark, it holds nothing either.
-        this.#tick = { ...plan.tick, seq: this.#tick.seq };
+        this.#state.tick = { ...plan.tick, seq: this.#state.tick.seq };
         if (plan.done) return total;
         await this.#ports.clock.yieldTurn();
         continue;
@@ -659,13 +643,13 @@ export class Scheduler {
         step = decided;
       } catch (error) {
         // Planning has moved the slots; nothing of it is written.
-        this.#roster.rearm(plan.touched, this.#tick);
+        this.#state.roster.rearm(plan.touched, this.#state.tick);
         throw error;
       }
       total.opened += step.opened;
       total.skipped += step.skipped;
-      this.events.emit('tick:done', { tick: this.#tick, opened: step.opened, skipped: step.skipped, lagMs: this.#lagMs });
-      if (this.#mode === 'running') this.#dispatch();
+      this.events.emit('tick:done', { tick: this.#state.tick, opened: step.opened, skipped: step.skipped, lagMs: this.#lagMs });
+      if (this.#state.mode === 'running') this.#dispatch();
       if (plan.done) return total;
       await this.#ports.clock.yieldTurn();
     }
@@ -673,30 +657,30 @@ export class Scheduler {
 
   async #plan(now: Instant): Promise<Plan> {
     const { clock } = this.#ports;
-    const settings = this.#demand();
+    const settings = this.#state.known;
     const plan = (ran: Moment['ran']): Plan => {
       const since = clock.monotonicMs();
       return planTick(
-        this.#roster.slots,
+        this.#state.roster.slots,
         {
           now,
-          tick: this.#tick,
+          tick: this.#state.tick,
           lateWithinMs: settings.lateWithinMs,
-          bootAt: this.#bootAt ?? Number.NEGATIVE_INFINITY,
+          bootAt: this.#state.bootAt ?? Number.NEGATIVE_INFINITY,
           enough: () => clock.monotonicMs() - since > planningMs,
           ...(ran === undefined ? {} : { ran }),
         },
-        (scheduleId) => this.#roster.planned(scheduleId, settings),
+        (scheduleId) => this.#state.roster.planned(scheduleId, settings),
       );
     };
-    if (this.#tick.replayUntil === null) return plan(undefined);
+    if (this.#state.tick.replayUntil === null) return plan(undefined);
     // The clock went back: what has a run already is passed over. A first look tells which instants to ask for.
     const asked: ScheduledInstant[] = [];
     const first = plan((scheduleId, scheduledAt) => {
       asked.push({ scheduleId, scheduledAt });
       return false;
     });
-    this.#roster.rearm(first.touched, this.#tick);
+    this.#state.roster.rearm(first.touched, this.#state.tick);
     const ran = asked.length === 0 ? new Set<string>() : await this.#calls.once('ran', (signal) => this.#ports.ledger.ran(asked, signal));
     const known = new Set(asked.map(instantKey));
     return plan((scheduleId, scheduledAt) => {
@@ -714,13 +698,13 @@ export class Scheduler {
       const newest = await this.#calls.untilAnswered('newest tick', (signal) => ledger.newestTick(signal));
       if (newest.seq < tick.seq) throw error;
     }
-    this.#tick = tick;
+    this.#state.tick = tick;
     this.#writtenThrough = tick.watermark;
   }
 
   #tellBroken(scheduleId: number, message: string): void {
-    const schedule = this.#roster.get(scheduleId)?.definition.name ?? String(scheduleId);
-    this.#unreadable.set(scheduleId, { schedule, message });
+    const schedule = this.#state.roster.get(scheduleId)?.definition.name ?? String(scheduleId);
+    this.#state.unreadable.set(scheduleId, { schedule, message });
     this.events.emit('schedule:unreadable', { schedule, message });
   }
 
@@ -729,49 +713,31 @@ export class Scheduler {
     const step = new Step();
     const opening = new Map<number, { counters: Counters; runs: OpenRun[] }>();
     for (const { scheduleId, decision } of plan.decisions) {
-      const armed = this.#roster.get(scheduleId);
+      const armed = this.#state.roster.get(scheduleId);
       if (armed === undefined) continue;
       const soFar = opening.get(scheduleId) ?? { counters: armed.counters, runs: [] };
       opening.set(scheduleId, soFar);
       if (decision.kind === 'skip') {
         const { scheduledAt, firstScheduledAt, fires } = decision;
-        const run = this.#newRun(armed, { trigger: armed.trigger, scheduledAt, now });
+        const run = this.#steps.newRun(armed, { trigger: armed.trigger, scheduledAt, now });
         const stretch = { fires, firstScheduledAt };
-        this.#refuse(step, armed, { ...refusedClosing(run, 'skipped', decision.reason, now, soFar.counters), stretch });
+        this.#steps.refuse(step, armed, { ...refusedClosing(run, 'skipped', decision.reason, now, soFar.counters), stretch });
         continue;
       }
       if (decision.replaces === true) await this.#replace(step, armed, soFar.runs, now);
       soFar.counters = { ...soFar.counters, openedFires: soFar.counters.openedFires + 1 };
       const { trigger, scheduledAt } = decision;
-      soFar.runs.push(this.#newRun(armed, { trigger, scheduledAt, now, fire: soFar.counters.openedFires }));
+      soFar.runs.push(this.#steps.newRun(armed, { trigger, scheduledAt, now, fire: soFar.counters.openedFires }));
     }
     for (const [scheduleId, { counters, runs }] of opening) {
-      const armed = this.#roster.get(scheduleId);
-      for (const run of runs) this.#open(step, run);
+      const armed = this.#state.roster.get(scheduleId);
+      for (const run of runs) this.#steps.open(step, run);
       step.afterwards(() => {
         if (armed !== undefined)
           armed.counters = { ...armed.counters, openedFires: Math.max(counters.openedFires, armed.counters.openedFires) };
       });
     }
     return step;
-  }
-
-  #newRun(
-    { definition }: Armed,
-    opening: { trigger: Trigger; scheduledAt: Instant; now: Instant; fire?: number; parentRunId?: string; rootRunId?: string },
-  ): OpenRun {
-    const { now, ...rest } = opening;
-    return openedRun(definition, { ...rest, runId: this.#ports.newRunId(now), openedAt: now });
-  }
-
-  #open(step: Step, run: OpenRun): void {
-    step.write({ kind: 'open', run });
-    step.opened += 1;
-    step.afterwards(() => {
-      this.#roster.count(run, 1);
-      this.#enqueue(run);
-      this.events.emit('run:opened', run);
-    });
   }
 
   /** A step that closes runs beside their own work: one of them may end in the meantime, and must not be counted twice. */
@@ -787,7 +753,7 @@ export class Scheduler {
   /** In memory, after its closing row is durable, of a run that was open and is not closed by its own end: cancelled, replaced. */
   #endedBeside(closing: Closing): void {
     const { run } = closing;
-    this.#roster.count(run, -1);
+    this.#state.roster.count(run, -1);
     const atWork = this.#running.get(run.runId);
     if (atWork !== undefined) {
       // A worker took it in the meantime: the fence holds back what it does.
@@ -802,23 +768,13 @@ export class Scheduler {
           break;
         }
     }
-    this.#tellFinished(closing);
-  }
-
-  /** A fire that does not run leaves a row, and its followers hear of it. */
-  #refuse(step: Step, armed: Armed, closing: Closing, { givesTokens = true }: { readonly givesTokens?: boolean } = {}): void {
-    step.write({ kind: 'skip', closing });
-    step.skipped += 1;
-    const { actions, givesToken } = settleSkip(armed.definition, closing.run);
-    if (givesToken && givesTokens) this.#giveTokens(step, closing);
-    this.#act(step, actions, closing);
-    step.afterwards(() => this.#tellFinished(closing));
+    this.#ends.tell(closing);
   }
 
   /** overlap: replace. What waits is closed at once; what runs is asked to end, and the new run waits until it has. */
   async #replace(step: Step, armed: Armed, opening: OpenRun[], now: Instant, { patiently = false } = {}): Promise<void> {
     const { scheduleId } = armed.definition;
-    for (const run of opening.splice(0)) this.#refuse(step, armed, refusedClosing(run, 'cancelled', 'replaced', now, armed.counters));
+    for (const run of opening.splice(0)) this.#steps.refuse(step, armed, refusedClosing(run, 'cancelled', 'replaced', now, armed.counters));
     const ask = (signal: AbortSignal): Promise<readonly OpenRun[]> => this.#ports.ledger.openRunsOf(scheduleId, signal);
     // A tick is planned anew when the ledger does not answer; whoever follows has nobody who would.
     const open = patiently ? await this.#calls.untilAnswered('open runs', ask) : await this.#calls.once('open runs', ask);
@@ -831,7 +787,7 @@ export class Scheduler {
       if (step.closes(run.runId)) continue;
       const closing = refusedClosing(run, 'cancelled', 'replaced', now, armed.counters);
       step.close(closing);
-      this.#giveTokens(step, closing);
+      this.#steps.giveTokens(step, closing);
       step.afterwards(() => this.#endedBeside(closing));
     }
   }
@@ -864,16 +820,16 @@ export class Scheduler {
       const closing = refusedClosing(run, 'cancelled', 'replaced', this.#ports.clock.now(), counters);
       const step = new Step();
       step.close(closing);
-      this.#giveTokens(step, closing);
+      this.#steps.giveTokens(step, closing);
       step.afterwards(() => this.#endedBeside(closing));
-      if (await this.#writer.write(step.writes)) step.confirm();
+      if (await this.#state.writer.write(step.writes)) step.confirm();
     }
   }
 
   // ---- After others, at a start ----
 
   #openReboots(now: Instant): Promise<void> {
-    const reboots = [...this.#roster.all()].filter(
+    const reboots = [...this.#state.roster.all()].filter(
       ({ definition }) => definition.enabled && (definition.timing?.cadences.some((cadence) => cadence.kind === 'reboot') ?? false),
     );
     return this.#writeSteps(
@@ -889,7 +845,7 @@ export class Scheduler {
     for (const make of steps) {
       const step = await make();
       if (step.writes.length === 0) continue;
-      if (await this.#writer.write(step.writes)) step.confirm();
+      if (await this.#state.writer.write(step.writes)) step.confirm();
     }
   }
 
@@ -912,48 +868,26 @@ export class Scheduler {
     if (timing?.starts !== undefined && scheduledAt < timing.starts) return;
     if (timing?.ends !== undefined && scheduledAt >= timing.ends) return;
     if (firesLeft(definition, counters) <= 0) return;
-    const refused = (reason: string): Closing => refusedClosing(this.#newRun(armed, fire), 'skipped', reason, now, counters);
+    const refused = (reason: string): Closing => refusedClosing(this.#steps.newRun(armed, fire), 'skipped', reason, now, counters);
     if (timing !== undefined && refusedOn(timing, scheduledAt)) {
-      this.#refuse(step, armed, refused('calendar: not a business day'));
+      this.#steps.refuse(step, armed, refused('calendar: not a business day'));
       return;
     }
     const refusal = overlapRefusal(policy, { live: armed.live, catchup: armed.catchup });
     if (refusal !== undefined) {
-      this.#refuse(step, armed, refused(refusal));
+      this.#steps.refuse(step, armed, refused(refusal));
       return;
     }
     const openedFires = counters.openedFires + 1;
-    this.#open(step, this.#newRun(armed, { ...fire, fire: openedFires }));
+    this.#steps.open(step, this.#steps.newRun(armed, { ...fire, fire: openedFires }));
     step.afterwards(() => {
       armed.counters = { ...armed.counters, openedFires: Math.max(openedFires, armed.counters.openedFires) };
     });
   }
 
-  /** One row for each edge to a child: durable before anybody acts on it. */
-  #giveTokens(step: Step, { run, state, finishedAt }: Pick<Closing, 'run' | 'state' | 'finishedAt'>): void {
-    const { scheduleId } = run;
-    if (scheduleId === null || run.alone || run.trigger === 'backfill') return;
-    for (const childId of this.#followers.childrenOf(scheduleId)) {
-      const token: Token = {
-        tokenId: this.#ports.newRunId(finishedAt),
-        childId,
-        parentId: scheduleId,
-        runId: run.runId,
-        rootRunId: run.rootRunId,
-        state,
-        scheduledAt: run.scheduledAt,
-      };
-      step.write({ kind: 'token', token });
-      step.afterwards(() => {
-        this.#addToken(token);
-        this.#follow(childId);
-      });
-    }
-  }
-
   #addToken(token: Token): void {
     // Of a parent or child that cannot be read it waits for the repair.
-    const isUnreadable = this.#unreadable.has(token.childId) || this.#unreadable.has(token.parentId);
+    const isUnreadable = this.#state.unreadable.has(token.childId) || this.#state.unreadable.has(token.parentId);
     if (!this.#followers.add(token) && !isUnreadable) this.#forget([token.tokenId]);
   }
 
@@ -970,13 +904,13 @@ export class Scheduler {
     try {
       for (;;) {
         const joined = this.#followers.joined(childId);
-        const armed = this.#roster.get(childId);
-        if (joined === undefined || armed === undefined || this.#unreadable.has(childId)) return;
+        const armed = this.#state.roster.get(childId);
+        if (joined === undefined || armed === undefined || this.#state.unreadable.has(childId)) return;
         const step = await this.#joinedStep(joined, armed);
         if (step === undefined) return;
         await this.#onItsWay(step, async () => {
           // false: a run that `replace` met has closed itself in the meantime; decided again.
-          if (!(await this.#writer.write(step.writes))) return;
+          if (!(await this.#state.writer.write(step.writes))) return;
           this.#followers.use(joined);
           step.confirm();
         });
@@ -996,10 +930,10 @@ export class Scheduler {
     const { superseded, decision } = joined;
     if (superseded !== undefined) {
       const { scheduledAt, parentRunId, rootRunId } = superseded;
-      const run = this.#newRun(armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
+      const run = this.#steps.newRun(armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
       const stretch = { fires: superseded.fires, firstScheduledAt: superseded.firstScheduledAt };
       // Its followers hear of the fire in whose place these would have been: a token of the past could decide for it.
-      this.#refuse(
+      this.#steps.refuse(
         step,
         armed,
         { ...refusedClosing(run, 'skipped', superseded.reason, now, armed.counters), stretch },
@@ -1009,8 +943,8 @@ export class Scheduler {
     if (decision === undefined) return step;
     const { scheduledAt, parentRunId, rootRunId } = decision;
     if (decision.kind === 'skip') {
-      const run = this.#newRun(armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
-      this.#refuse(step, armed, refusedClosing(run, 'skipped', decision.reason, now, armed.counters));
+      const run = this.#steps.newRun(armed, { trigger: 'after', scheduledAt, now, parentRunId, rootRunId });
+      this.#steps.refuse(step, armed, refusedClosing(run, 'skipped', decision.reason, now, armed.counters));
       return step;
     }
     const { overlap } = armed.definition.policy;
@@ -1042,13 +976,13 @@ export class Scheduler {
     }
     for (const write of also) step.write(write);
     for (const run of runs) {
-      this.#byHand.add(run.runId);
-      this.#open(step, run);
+      this.#state.byHand.add(run.runId);
+      this.#steps.open(step, run);
     }
     try {
-      if (!(await this.#writer.write(step.writes))) throw changedMeanwhile();
+      if (!(await this.#state.writer.write(step.writes))) throw changedMeanwhile();
     } catch (error) {
-      for (const run of runs) this.#byHand.delete(run.runId);
+      for (const run of runs) this.#state.byHand.delete(run.runId);
       throw error;
     }
     step.confirm();
@@ -1057,9 +991,7 @@ export class Scheduler {
 
   /** When an attempt is closed. Ask before it is opened. */
   finished(runId: string): Promise<FinishedRun> {
-    return new Promise((resolve) => {
-      this.#waiters.set(runId, [...(this.#waiters.get(runId) ?? []), resolve]);
-    });
+    return this.#ends.of(runId);
   }
 
   /** false: it is not open any more. What runs is asked to end, and closes soon. */
@@ -1088,10 +1020,10 @@ export class Scheduler {
     const closing = refusedClosing(run, 'cancelled', reason, this.#ports.clock.now(), this.#countersOf(run));
     const step = new Step();
     step.close(closing);
-    this.#giveTokens(step, closing);
+    this.#steps.giveTokens(step, closing);
     step.afterwards(() => this.#endedBeside(closing));
     return this.#onItsWay(step, async () => {
-      if (!(await this.#writer.write(step.writes))) return false;
+      if (!(await this.#state.writer.write(step.writes))) return false;
       step.confirm();
       this.#dispatch();
       return true;
@@ -1101,21 +1033,21 @@ export class Scheduler {
   // ---- Work ----
 
   #enqueue(run: OpenRun): void {
-    if (this.#mode === 'off' && this.#hostNow === undefined && !this.#byHand.has(run.runId)) return;
+    if (this.#state.mode === 'off' && this.#state.hostNow === undefined && !this.#state.byHand.has(run.runId)) return;
     if (this.#running.has(run.runId) || this.#closedBeside.delete(run.runId)) return;
     // Opened while its schedule was dropped: the drop did not see it.
-    if (run.scheduleId !== null && this.#dropped.has(run.scheduleId)) {
+    if (run.scheduleId !== null && this.#state.dropped.has(run.scheduleId)) {
       this.#cancelDropped(run);
       return;
     }
     // Where no loop runs, who asks for a run gets it right there: nobody would come back when a queue's limits allow it.
     // What was asked for side by side, so many at once, comes one after another also there.
-    if ((this.#mode === 'off' || this.#mode === 'held') && this.#byHand.has(run.runId) && run.group === null) {
+    if ((this.#state.mode === 'off' || this.#state.mode === 'held') && this.#state.byHand.has(run.runId) && run.group === null) {
       this.#backlog.begin(run);
       this.#begun(run, null, false);
       return;
     }
-    this.#backlog.add(run, this.#hostNow ?? this.#ports.clock.now());
+    this.#backlog.add(run, this.#state.hostNow ?? this.#ports.clock.now());
   }
 
   #cancelDropped(run: OpenRun): void {
@@ -1126,13 +1058,13 @@ export class Scheduler {
 
   /** Free workers take what may start. */
   #dispatch(): void {
-    if (this.#mode === 'stopping' || this.#mode === 'starting' || this.#storage.low) return;
-    const now = this.#hostNow ?? this.#ports.clock.now();
-    const all = this.#mode === 'running' || this.#hostNow !== undefined;
-    const accept = all ? undefined : (run: OpenRun): boolean => this.#byHand.has(run.runId);
-    while (this.#writer.pending < mostUnwritten) {
-      if (this.#suspects !== undefined && all) {
-        if (!this.#dispatchBeside(this.#suspects, now)) break;
+    if (this.#state.mode === 'stopping' || this.#state.mode === 'starting' || this.#storage.isLow) return;
+    const now = this.#state.hostNow ?? this.#ports.clock.now();
+    const all = this.#state.mode === 'running' || this.#state.hostNow !== undefined;
+    const accept = all ? undefined : (run: OpenRun): boolean => this.#state.byHand.has(run.runId);
+    while (this.#state.writer.pending < mostUnwritten) {
+      if (this.#state.suspects !== undefined && all) {
+        if (!this.#dispatchBeside(this.#state.suspects, now)) break;
         continue;
       }
       const taken = this.#backlog.take(now, accept);
@@ -1141,7 +1073,7 @@ export class Scheduler {
     }
     const looksForSleepers = this.#hasUnknownSleepers && this.#ports.clock.monotonicMs() - this.#refilledMs > rereadMs;
     // Of those asked for by hand more may be in the table than memory took, in a pause too.
-    const wants = all || this.#byHand.size > this.#running.size;
+    const wants = all || this.#state.byHand.size > this.#running.size;
     if (wants && (looksForSleepers || this.#backlog.wantsRefill(now)))
       this.#refill().then(
         () => this.#dispatch(),
@@ -1170,7 +1102,7 @@ export class Scheduler {
     }
     const taken = this.#backlog.take(now);
     if (taken !== undefined) this.#begun(taken.run, taken.waitedFor, false);
-    else if (suspects.none && !this.#backlog.spilled) this.#suspects = undefined;
+    else if (suspects.none && !this.#backlog.spilled) this.#state.suspects = undefined;
     return taken !== undefined;
   }
 
@@ -1203,13 +1135,13 @@ export class Scheduler {
   ): Promise<void> {
     try {
       const begin = async (): Promise<void> => {
-        const isOpen = await this.#writer.write([{ kind: 'begin', runId: run.runId, bootId: this.#bootId, at: startedAt }]);
+        const isOpen = await this.#state.writer.write([{ kind: 'begin', runId: run.runId, bootId: this.#state.bootId, at: startedAt }]);
         // Nothing of it may happen outside any more.
         if (!isOpen) throw new Diagnostic('fenced', `run ${run.runId} was closed before it began`);
       };
       if (durably) {
         await begin();
-        this.#suspects?.startIsDurable(this.#ports.clock.monotonicMs());
+        this.#state.suspects?.startIsDurable(this.#ports.clock.monotonicMs());
         this.#ports.clock.after(aloneMs, () => this.#dispatch(), { keepsProcessAlive: false });
       }
       this.events.emit('run:started', { run, startedAt });
@@ -1219,14 +1151,14 @@ export class Scheduler {
     } catch (error) {
       if (error instanceof Diagnostic && error.code === 'fenced') await this.#findClosed(run).catch(() => undefined);
       // The scheduler stops, or the closing row itself cannot be written: the run stays open, and the next start finds it.
-      else if (this.#mode !== 'stopping') this.events.emit('ledger:trouble', { during: `run ${run.runId}`, message: String(error) });
+      else if (this.#state.mode !== 'stopping') this.events.emit('ledger:trouble', { during: `run ${run.runId}`, message: String(error) });
     } finally {
       this.#running.delete(run.runId);
-      this.#byHand.delete(run.runId);
+      this.#state.byHand.delete(run.runId);
       this.#backlog.release(run);
       this.#closedBeside.delete(run.runId);
       if (this.#stillOpen.delete(run.runId)) this.#enqueue(run);
-      this.#suspects?.ended(run);
+      this.#state.suspects?.ended(run);
       this.#dispatch();
       if (this.#backlog.nextAt(this.#ports.clock.now()) < Number.POSITIVE_INFINITY && this.isOn) this.#wake();
     }
@@ -1256,15 +1188,15 @@ export class Scheduler {
   }
 
   #countersOf(run: OpenRun): Counters {
-    return this.#roster.get(run.scheduleId)?.counters ?? noCounters;
+    return this.#state.roster.get(run.scheduleId)?.counters ?? noCounters;
   }
 
   #settled(run: OpenRun, outcome: Outcome, finishedAt: Instant, crashed: boolean): ReturnType<typeof settle> {
     return settle({
       run,
       outcome,
-      definition: this.#roster.get(run.scheduleId)?.definition,
-      settings: this.#demand(),
+      definition: this.#state.roster.get(run.scheduleId)?.definition,
+      settings: this.#state.known,
       counters: this.#countersOf(run),
       finishedAt,
       random: this.#ports.random(),
@@ -1293,7 +1225,7 @@ export class Scheduler {
       case 'no': {
         // Rolled back, and nothing of it lies outside: it stays open, as if it had not begun.
         const untouched = outcome.state === 'interrupted' && outcome.guarantee !== 'at_least_once';
-        if (untouched && this.#mode === 'stopping') return;
+        if (untouched && this.#state.mode === 'stopping') return;
         return this.#closeBy(run, startedAt, waitedFor, outcome, finishedAt, false);
       }
       default:
@@ -1352,16 +1284,16 @@ export class Scheduler {
       step.write({ kind: 'open', run: next });
       step.afterwards(() => {
         // Alone again: what has killed the process once may do so once more.
-        if (crashed) this.#suspects?.add(run);
+        if (crashed) this.#state.suspects?.add(run);
         this.#enqueue(next);
       });
     }
-    if (settled.givesToken) this.#giveTokens(step, closing);
-    this.#act(step, settled.actions, closing);
+    if (settled.givesToken) this.#steps.giveTokens(step, closing);
+    this.#steps.act(step, settled.actions, closing);
     if (settled.disable !== undefined) this.#disable(step, run, settled.disable, finishedAt);
     let written: boolean;
     try {
-      written = await this.#writer.write(step.writes);
+      written = await this.#state.writer.write(step.writes);
     } catch (error) {
       if (isBare(outcome)) throw error;
       // What it answered cannot be kept: better a run without its result than one that never ends.
@@ -1388,58 +1320,19 @@ export class Scheduler {
       this.#stillOpen.add(run.runId);
       return;
     }
-    this.#roster.count(run, -1);
+    this.#state.roster.count(run, -1);
   }
 
   /** In memory, after the closing row is durable. */
   #done(closing: Closing): void {
     const { run } = closing;
-    const armed = this.#roster.get(run.scheduleId);
-    if (closing.final) this.#roster.count(run, -1);
+    const armed = this.#state.roster.get(run.scheduleId);
+    if (closing.final) this.#state.roster.count(run, -1);
     if (armed !== undefined) {
       const { consecutiveFailures, lastSuccessAt } = closing.counters;
       armed.counters = { ...armed.counters, consecutiveFailures, lastSuccessAt };
     }
-    this.#tellFinished(closing);
-  }
-
-  /** Whoever waits for a run that the drop of its schedule has closed. */
-  #tellDropped(): void {
-    for (const runId of this.#waiters.keys()) {
-      if (this.#running.has(runId)) continue;
-      this.#calls
-        .untilAnswered('fate', (signal) => this.#ports.ledger.fate(runId, signal))
-        .then((fate) => {
-          if (fate.kind === 'closed') this.#tellFinished({ ...fate.closing, outcome: null, counters: noCounters, waitedFor: null });
-        })
-        .catch(() => {
-          // The scheduler stops, and tells them itself.
-        });
-    }
-  }
-
-  #tellFinished(closing: Closing): void {
-    const { run, startedAt, finishedAt, outcome } = closing;
-    const finished: FinishedRun = {
-      runId: run.runId,
-      schedule: run.schedule,
-      trigger: run.trigger,
-      scheduledAt: run.scheduledAt,
-      attempt: run.attempt,
-      state: closing.state,
-      reason: closing.reason,
-      final: closing.final,
-      result: outcome?.result ?? null,
-      rowsChanged: outcome?.rowsChanged ?? null,
-      durationMs: startedAt === null ? null : finishedAt - startedAt,
-    };
-    if (closing.final) this.#suspects?.clear(run);
-    if (this.#settings !== undefined && this.#watch.closed(closing, this.#settings.alerts))
-      void this.#heedAlerts(true).catch(() => undefined);
-    const waiters = this.#waiters.get(run.runId) ?? [];
-    this.#waiters.delete(run.runId);
-    for (const resolve of waiters) resolve(finished);
-    this.events.emit('run:finished', finished);
+    this.#ends.tell(closing);
   }
 
   /** What follows a run that closed itself; the mark says that it has not been done. */
@@ -1449,9 +1342,9 @@ export class Scheduler {
     const settled = this.#settled(run, outcome, closed.finishedAt, false);
     const step = new Step();
     step.write({ kind: 'settle', runId: run.runId });
-    if (settled.givesToken) this.#giveTokens(step, closed);
-    this.#act(step, settled.actions, closed);
-    if (await this.#writer.write(step.writes)) step.confirm();
+    if (settled.givesToken) this.#steps.giveTokens(step, closed);
+    this.#steps.act(step, settled.actions, closed);
+    if (await this.#state.writer.write(step.writes)) step.confirm();
   }
 
   /** An open run whose process died while it ran. */
@@ -1464,51 +1357,17 @@ export class Scheduler {
   }
 
   #disable(step: Step, run: OpenRun, reason: string, at: Instant): void {
-    const armed = this.#roster.get(run.scheduleId);
+    const armed = this.#state.roster.get(run.scheduleId);
     if (armed === undefined || !armed.definition.enabled) return;
     step.write({ kind: 'disable', scheduleId: armed.definition.scheduleId, at, reason });
     step.afterwards(() => {
       this.events.emit('schedule:disabled', { schedule: run.schedule, reason });
       armed.definition = { ...armed.definition, enabled: false };
       this.#forget(this.#followers.define(armed.definition));
-      this.#roster.slots.disarm(armed.definition.scheduleId);
+      this.#state.roster.slots.disarm(armed.definition.scheduleId);
       this.#stale = true;
       if (this.isOn) this.#wake();
     });
-  }
-
-  /** Actions of a run that has ended. */
-  #act(
-    step: Step,
-    actions: readonly Action[],
-    { run, finishedAt, state, reason }: Pick<Closing, 'run' | 'finishedAt' | 'state' | 'reason'>,
-  ): void {
-    for (const action of actions) {
-      if (action.kind !== 'call') {
-        const what = action.kind === 'emit' ? `event ${action.name}` : `a message to ${action.channel}`;
-        const line = `not delivered: ${what}; there is no ${action.kind === 'emit' ? 'event bus' : 'channel'} yet`;
-        step.write({ kind: 'log', line: { runId: run.runId, loggedAt: finishedAt, stream: 'scheduler', level: 'warn', line } });
-        continue;
-      }
-      const called: OpenRun = {
-        ...run,
-        runId: this.#ports.newRunId(finishedAt),
-        scheduleId: null,
-        exe: 'procedure',
-        call: action.procedure,
-        trigger: 'event',
-        openedAt: finishedAt,
-        notBefore: null,
-        attempt: 1,
-        params: { state, reason },
-        parentRunId: run.runId,
-        retryOf: null,
-        group: null,
-        fire: null,
-        alone: true,
-      };
-      this.#open(step, called);
-    }
   }
 
   // ---- The backlog in the table ----
@@ -1523,7 +1382,7 @@ export class Scheduler {
   async #readBacklog(): Promise<void> {
     const backlog = this.#backlog;
     const mark = backlog.beginRefill();
-    const now = this.#hostNow ?? this.#ports.clock.now();
+    const now = this.#state.hostNow ?? this.#ports.clock.now();
     const { limit, perGroup } = mark;
     const ask = (asOf: Instant): Promise<readonly OpenRun[]> =>
       this.#calls.untilAnswered('waiting', (signal) => this.#ports.ledger.waiting({ now: asOf, limit, perGroup }, signal));
@@ -1537,70 +1396,19 @@ export class Scheduler {
       rows = [...rows, ...all.filter((run) => !known.has(run.runId))];
     }
     this.#refilledMs = this.#ports.clock.monotonicMs();
-    for (const run of rows) this.#suspects?.look(run, now);
+    for (const run of rows) this.#state.suspects?.look(run, now);
     // Right after a load: of a schedule that is not there any more.
     const isDropped = ({ scheduleId }: OpenRun): boolean =>
-      this.#mode === 'starting' && scheduleId !== null && this.#roster.get(scheduleId) === undefined && !this.#unreadable.has(scheduleId);
+      this.#state.mode === 'starting' &&
+      scheduleId !== null &&
+      this.#state.roster.get(scheduleId) === undefined &&
+      !this.#state.unreadable.has(scheduleId);
     for (const run of rows) if (isDropped(run)) this.#cancelDropped(run);
     backlog.refill(
       mark,
       rows.filter((run) => !isDropped(run)).map((run) => inThisTime(run, now)),
       isComplete,
     );
-  }
-
-  // ---- Alerts ----
-
-  /** At the interval, or at once. */
-  async #heedAlerts(atOnce = false): Promise<void> {
-    if (this.#mode !== 'running' || this.#watching) return;
-    const { clock } = this.#ports;
-    const settings = this.#demand();
-    if (!atOnce && clock.monotonicMs() - this.#alertsCheckedMs < settings.checkIntervalMs) return;
-    this.#watching = true;
-    try {
-      this.#alertsCheckedMs = clock.monotonicMs();
-      const now = clock.now();
-      const counts = this.#backlog.counts();
-      const paused = new Set(this.#queues.filter((queue) => queue.paused).map((queue) => queue.name));
-      let waiting = 0;
-      for (const [name, queue] of counts.queues) if (!paused.has(name)) waiting += queue.pending;
-      const { raise, clear } = this.#watch.look({
-        now,
-        thresholds: settings.alerts,
-        running: this.#running.values(),
-        timeoutMsOf: ({ run }) => this.#roster.get(run.scheduleId)?.definition.policy.timeoutMs ?? null,
-        waiting,
-        isBusy: counts.active >= counts.workers,
-        newId: () => this.#ports.newRunId(now),
-      });
-      for (const alert of [...raise, ...clear]) await this.#tellAlert(alert, now);
-      await this.#calls.once('usual times', (signal) => this.#watch.refresh(signal));
-    } finally {
-      this.#watching = false;
-    }
-  }
-
-  /** A broken rule runs the actions of its schedule, or the system's, once. */
-  async #tellAlert(alert: Alert, now: Instant): Promise<void> {
-    const step = new Step();
-    step.write({ kind: 'alert', alert });
-    if (alert.endedAt === null) {
-      const own = [...this.#roster.all()].find((armed) => armed.definition.name === alert.schedule)?.definition;
-      const actions = own === undefined || own.policy.onFail.length === 0 ? this.#demand().onFail : own.policy.onFail;
-      const run = openedRun(own ?? wholeScheduler, {
-        runId: alert.runId ?? alert.alertId,
-        trigger: 'event',
-        scheduledAt: now,
-        openedAt: now,
-      });
-      this.#act(step, actions, { run, finishedAt: now, state: 'failed', reason: `${alert.rule}: ${alert.detail}` });
-    }
-    if (!(await this.#writer.write(step.writes))) return;
-    step.confirm();
-    this.#dispatch();
-    this.#watch.told(alert);
-    this.events.emit(alert.endedAt === null ? 'alert:raised' : 'alert:cleared', alert);
   }
 }
 

@@ -1,20 +1,24 @@
-// Keeps an eye on the rules of alerts.ts: gathers what they are asked about, and remembers which alerts are open. The loop asks
-// at its interval, and at once when a schedule has failed often enough.
+// Keeps an eye on the rules of alerts.ts: gathers what they are asked about, and remembers which alerts are open. When to look, and
+// what follows, alarm.ts says.
 
 import type { Instant } from '../core/instant.ts';
 import { type AlertChange, alertsOf, type FailureStreak } from './alerts.ts';
 import type { Clock } from './clock.ts';
-import type { Running } from './loop.ts';
 import type { Alert, AlertThresholds } from './ports.ts';
-import type { Closing } from './run.ts';
-import type { Definition } from './schedule.ts';
+import type { Closing, OpenRun } from './run.ts';
 import { type ReadUsualTimes, UsualTimes } from './usualTimes.ts';
+
+/** At work. */
+export interface Watched {
+  readonly run: OpenRun;
+  readonly startedAt: Instant;
+}
 
 export interface Sight {
   readonly now: Instant;
   readonly thresholds: AlertThresholds;
-  readonly running: Iterable<Running>;
-  timeoutMsOf(running: Running): number | null;
+  readonly running: Iterable<Watched>;
+  timeoutMsOf(running: Watched): number | null;
   /** What would start if there were a worker. */
   readonly waiting: number;
   readonly isBusy: boolean;
@@ -83,31 +87,3 @@ export class AlertWatch {
     this.#open = alert.endedAt === null ? [...others, alert] : others;
   }
 }
-
-/** Whom alerts of no schedule are told for. */
-export const wholeScheduler: Definition = {
-  scheduleId: 0,
-  name: 'scheduler',
-  version: 0,
-  enabled: true,
-  effectiveFrom: 0,
-  exe: 'procedure',
-  call: '',
-  timing: undefined,
-  policy: {
-    overlap: 'allow',
-    overlapLimit: 0,
-    catchupLimit: 0,
-    catchupWithinMs: 0,
-    after: [],
-    afterState: 'any',
-    queue: 'default',
-    priority: 'high',
-    retry: { backoff: 'fixed', maxDelayMs: 0, jitter: false },
-    disableAfterFailures: 0,
-    onCrash: 'fail',
-    onComplete: [],
-    onFail: [],
-    onSkip: [],
-  },
-};
