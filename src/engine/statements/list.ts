@@ -64,35 +64,105 @@ export interface ListQuery {
 /** `cron` is the schema, quoted and qualified. */
 export function listQuery(statement: ListStatement, cron: string): ListQuery {
   const shape = shapes[statement.relation];
-  const pieces: { readonly at: number; readonly sql: Sql }[] = [];
-  let text = `SELECT * FROM ${cron}.${statement.relation}`;
-  const add = (before: string, sql: Sql, after: string, written = sql.text): void => {
-    text += before;
-    if (written === sql.text) pieces.push({ at: text.length, sql });
-    // A line of its own, so that a comment at its end comments out nothing of ours.
-    text += `${written}\n${after}`;
-  };
-  let condition = ' WHERE ';
-  if (statement.like !== undefined) {
-    text += `${condition}${shape.name} ILIKE ${literal(statement.like.text)}`;
-    condition = ' AND ';
+  const query = new Query();
+  const most = mostOfEachHalf(statement);
+  if (most === undefined) {
+    query.add(`SELECT * FROM ${cron}.${statement.relation}`);
+    addCondition(query, statement, shape, statement.where?.text);
+  } else {
+    for (const [index, half] of ['cuckoo_closed_run', 'cuckoo_open_run'].entries()) {
+      query.add(`${index === 0 ? 'SELECT * FROM (' : ' UNION ALL '}(SELECT * FROM (SELECT * EXCLUDE (id) FROM ${cron}.${half}) AS runs`);
+      addCondition(query, statement, shape, numbered(statement.where?.text));
+      addOrder(query, statement, shape);
+      query.add(` LIMIT ${most})`);
+    }
+    query.add(') AS runs');
   }
-  if (statement.where !== undefined) add(`${condition}(`, statement.where, ')', canonicalStates(statement.where.text));
-  if (statement.orderBy === undefined) text += ` ORDER BY ${shape.order}`;
-  else add(' ORDER BY ', statement.orderBy, '');
-  if (statement.limit !== undefined) add(' LIMIT ', statement.limit, '');
-  if (statement.offset !== undefined) add(' OFFSET ', statement.offset, '');
+  addOrder(query, statement, shape);
+  if (statement.limit !== undefined) query.add(' LIMIT ').addWritten(statement.limit);
+  if (statement.offset !== undefined) query.add(' OFFSET ').addWritten(statement.offset);
   return {
-    text,
+    text: query.text,
     prominent: shape.prominent,
-    place: (error) => {
-      const { span } = error;
-      if (span === undefined) return error;
-      const piece = pieces.find(({ at, sql }) => span.start >= at && span.start <= at + sql.text.length);
-      if (piece === undefined) return error.at(statement.where?.span ?? statement.span);
-      return error.movedBy((index) => Math.min(index - piece.at + piece.sql.span.start, piece.sql.span.end));
-    },
+    place: (error) => query.place(error) ?? error.at(statement.where?.span ?? statement.span),
   };
+}
+
+function addCondition(query: Query, { like, where }: ListStatement, shape: Shape, written = ''): void {
+  if (like !== undefined) query.add(` WHERE ${shape.name} ILIKE ${literal(like.text)}`);
+  if (where === undefined) return;
+  query.add(like === undefined ? ' WHERE (' : ' AND (');
+  query.addWritten(where, canonicalStates(written)).add(')');
+}
+
+function addOrder(query: Query, { orderBy }: ListStatement, shape: Shape): void {
+  query.add(' ORDER BY ');
+  if (orderBy === undefined) query.add(shape.order);
+  else query.addWritten(orderBy);
+}
+
+/** Text of ours, and pieces of it that a person wrote. */
+class Query {
+  text = '';
+  readonly #pieces: { readonly at: number; readonly sql: Sql }[] = [];
+
+  add(text: string): this {
+    this.text += text;
+    return this;
+  }
+
+  addWritten(sql: Sql, changed = sql.text): this {
+    if (changed === sql.text) this.#pieces.push({ at: this.text.length, sql });
+    // A line of its own, so that a comment at its end comments out nothing of ours.
+    return this.add(`${changed}\n`);
+  }
+
+  /** undefined: it is about something, and nobody knows about which piece. */
+  place(error: Diagnostic): Diagnostic | undefined {
+    const { span } = error;
+    if (span === undefined) return error;
+    const piece = this.#pieces.find(({ at, sql }) => span.start >= at && span.start <= at + sql.text.length);
+    if (piece === undefined) return undefined;
+    return error.movedBy((index) => Math.min(index - piece.at + piece.sql.span.start, piece.sql.span.end));
+  }
+}
+
+/** More than these are sorted whole, which is done once and not twice. */
+const mostSorted = 10_000;
+
+/**
+ * Of a table with all of history DuckDB finds the first rows of an order without reading the columns of the others; of the union
+ * that cron.runs is it does not (10 million runs: 14 ms, not 960). So each half gives its first rows, and these are put in order:
+ * wherever it means the same. undefined: it may not.
+ */
+function mostOfEachHalf({ relation, where, orderBy, limit, offset }: ListStatement): number | undefined {
+  if (relation !== 'runs' || limit === undefined) return undefined;
+  const most = countOf(limit) + (offset === undefined ? 0 : countOf(offset));
+  if (!(most <= mostSorted)) return undefined;
+  // `cron.runs.state`: a half has no schema.
+  if (/\bcron\W+runs\W*\./i.test(where?.text ?? '')) return undefined;
+  // A call may look at other rows, or answer something else each time; a value that is bound would be bound three times.
+  return /[($?]|\bcron\b/i.test(orderBy?.text ?? '') ? undefined : most;
+}
+
+/** NaN: not a mere number. */
+function countOf({ text }: Sql): number {
+  return /^\d{1,9}$/.test(text.trim()) ? Number(text) : Number.NaN;
+}
+
+/** `?` is the next value wherever it stands; what stands twice says which. */
+function numbered(where: string | undefined): string | undefined {
+  if (where?.includes('?') !== true) return where;
+  let result = '';
+  let from = 0;
+  let values = 0;
+  for (let token = tokenAt(where, 0); token.kind !== 'end'; token = tokenAt(where, token.end)) {
+    if (where.slice(token.start, token.end) !== '?') continue;
+    values += 1;
+    result += `${where.slice(from, token.start)}$${values}`;
+    from = token.end;
+  }
+  return result + where.slice(from);
 }
 
 const synonyms: Readonly<Record<string, string>> = { completed: 'succeeded', success: 'succeeded', timeout: 'timed_out' };
