@@ -14,7 +14,7 @@ import type { SchedulerState } from './state.ts';
 import { Step } from './step.ts';
 import type { StepMaker } from './stepMaker.ts';
 import type { ReadUsualTimes } from './usualTimes.ts';
-import { AlertWatch, type Watched } from './watch.ts';
+import { AlertWatch } from './watch.ts';
 
 export interface AlarmParts {
   readonly state: SchedulerState;
@@ -24,7 +24,6 @@ export interface AlarmParts {
   readonly steps: StepMaker;
   readonly usualTimes: ReadUsualTimes | undefined;
   newRunId(at: Instant): string;
-  running(): Iterable<Watched>;
   counts(): ReturnType<Backlog['counts']>;
   /** Actions wait for a worker. */
   dispatch(): void;
@@ -66,7 +65,7 @@ export class Alarm {
   }
 
   async #look(): Promise<void> {
-    const { state, calls, clock, newRunId, running, counts } = this.#parts;
+    const { state, calls, clock, newRunId, counts } = this.#parts;
     if (state.mode !== 'running' || this.#looking) return;
     this.#looking = true;
     try {
@@ -79,7 +78,7 @@ export class Alarm {
       const { raise, clear } = this.#watch.look({
         now,
         thresholds: state.known.alerts,
-        running: running(),
+        running: state.running.values(),
         timeoutMsOf: ({ run }) => state.roster.get(run.scheduleId)?.definition.policy.timeoutMs ?? null,
         waiting,
         isBusy: counted.active >= counted.workers,

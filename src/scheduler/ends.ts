@@ -14,7 +14,6 @@ export interface EndsParts {
   readonly ledger: Ledger;
   readonly events: Events;
   readonly alarm: Alarm;
-  isAtWork(runId: string): boolean;
 }
 
 export class Ends {
@@ -46,9 +45,9 @@ export class Ends {
 
   /** The drop of a schedule closes what waits, and nobody here does: whoever waits for one of those hears what the ledger says. */
   lookForDropped(): void {
-    const { calls, ledger, isAtWork } = this.#parts;
+    const { state, calls, ledger } = this.#parts;
     for (const runId of this.#waiters.keys()) {
-      if (isAtWork(runId)) continue;
+      if (state.running.has(runId)) continue;
       calls
         .untilAnswered('fate', (signal) => ledger.fate(runId, signal))
         .then((fate) => {

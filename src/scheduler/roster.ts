@@ -45,6 +45,11 @@ export class Roster {
     return scheduleId === null ? undefined : this.#armed.get(scheduleId);
   }
 
+  /** What the schedule of a run has come to. */
+  countersOf({ scheduleId }: OpenRun): Counters {
+    return this.get(scheduleId)?.counters ?? noCounters;
+  }
+
   all(): IterableIterator<Armed> {
     return this.#armed.values();
   }

@@ -3,8 +3,10 @@
 
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
-import type { QueueDefinition, SchedulerSettings, Tick } from './ports.ts';
+import type { QueueDefinition, SchedulerSettings, StopReason, Tick } from './ports.ts';
+import type { Progress } from './progress.ts';
 import { Roster } from './roster.ts';
+import type { OpenRun } from './run.ts';
 import type { Suspects } from './suspects.ts';
 import type { Writer } from './writer.ts';
 
@@ -13,6 +15,19 @@ import type { Writer } from './writer.ts';
  * paused: by PAUSE SCHEDULER, durably.
  */
 export type Mode = 'off' | 'starting' | 'running' | 'paused' | 'held' | 'stopping';
+
+/** What is at work in this process. */
+export interface Running {
+  readonly run: OpenRun;
+  readonly startedAt: Instant;
+  /** What its executor has told last; null: nothing yet. */
+  readonly progress: Progress | null;
+}
+
+export interface AtWork extends Running {
+  abort(reason: StopReason): void;
+  readonly ended: Promise<void>;
+}
 
 export interface Unreadable {
   readonly schedule: string;
@@ -42,6 +57,10 @@ export class SchedulerState {
   readonly unreadable = new Map<number, Unreadable>();
   /** Since the ledger was read. */
   readonly dropped = new Set<number>();
+
+  // What is at work, by run id: attempts.ts.
+
+  readonly running = new Map<string, AtWork>();
 
   // How far time is handled: ticks.ts.
 
