@@ -62,11 +62,10 @@ export function story(rows: readonly Row[], { zone, width }: { readonly zone: st
   let told = '';
   let today = '';
   for (const [at = null, what = null, detail = null] of rows) {
-    const [day = '', clock = ''] = at instanceof TimestampTz ? at.toStringIn(zone).split(' ') : [];
+    const [day = ''] = at instanceof TimestampTz ? at.toStringIn(zone).split(' ') : [];
     if (day !== today) told += `${day} (${zone})\n`;
     today = day;
-    const [seconds = '', fraction = ''] = clock.replace(/[+-][\d:]+$/, '').split('.');
-    const lead = `${seconds}.${fraction.slice(0, 3).padEnd(3, '0')}  ${text(what).padEnd(longest)}  `;
+    const lead = `${at instanceof TimestampTz ? clockText(at, zone) : ''}  ${text(what).padEnd(longest)}  `;
     told += `${lead}${folded(oneLine(text(detail)), { columns: width, taken: lead.length, indent })}`.trimEnd();
     told += '\n';
   }
@@ -75,6 +74,37 @@ export function story(rows: readonly Row[], { zone, width }: { readonly zone: st
 
 /** `02:00:00.000` */
 const clockWidth = 12;
+
+/**
+ * Lines of a run: `logged_at, step, stream, level, line`. Each has one line, however long, so that it can be copied.
+ *
+ *   02:00:00.123  stdout  page 7 of 10
+ *   02:00:01.000  cuckoo  succeeded in 1.2 s
+ */
+export function logLines(rows: readonly Row[], { zone, color }: { readonly zone: string; readonly color: boolean }): string {
+  let told = '';
+  for (const [at = null, step = null, stream = null, level = null, line = null] of rows) {
+    const who = stream === 'scheduler' ? 'cuckoo' : stream === 'log' ? level : stream;
+    const isBad = level === 'error' || stream === 'stderr';
+    const lead = `${at instanceof TimestampTz ? clockText(at, zone) : ''}  `;
+    const label = `${step === null ? '' : `${oneLine(text(step))}  `}${oneLine(text(who ?? null)).padEnd(longestStream)}`;
+    const said = oneLine(text(line).replaceAll('\t', '    ')).trimEnd();
+    told += color
+      ? `\x1b[2m${lead}\x1b[22m${isBad ? `\x1b[31m${label}\x1b[39m` : `\x1b[2m${label}\x1b[22m`}  ${said}\n`
+      : `${lead}${label}  ${said}\n`;
+  }
+  return told;
+}
+
+/** `stdout`, `stderr`, `cuckoo` */
+const longestStream = 6;
+
+/** `02:00:00.000` */
+function clockText(at: TimestampTz, zone: string): string {
+  const [, clock = ''] = at.toStringIn(zone).split(' ');
+  const [seconds = '', fraction = ''] = clock.replace(/[+-][\d:]+$/, '').split('.');
+  return `${seconds}.${fraction.slice(0, 3).padEnd(3, '0')}`;
+}
 
 export function nextRunOf(columns: readonly Column[], row: Row): Instant | undefined {
   const value = cellOf(columns, row, 'next_run');

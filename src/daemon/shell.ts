@@ -8,7 +8,7 @@ import { Result } from '../engine/result.ts';
 import type { Session } from '../engine/session.ts';
 import type { Value } from '../engine/value.ts';
 import type { Clock } from '../scheduler/clock.ts';
-import { failedRun, nextRunOf, runSentence, sentence, story, timeText, warningsOf } from './answer.ts';
+import { failedRun, logLines, nextRunOf, runSentence, sentence, story, timeText, warningsOf } from './answer.ts';
 import { toDiagnostic } from './exit.ts';
 import type { FiresSetting } from './fires.ts';
 import { type Piece, readPieces } from './input.ts';
@@ -283,6 +283,9 @@ export class Shell {
         return;
       case 'story':
         await sink.write(story(await result.toArray(), { zone, width: sink.columns }));
+        return;
+      case 'log':
+        for await (const rows of result.chunks()) await sink.write(logLines(rows, { zone, color: sink.color === true }));
         return;
       case 'text':
         // It is there to be copied: to a terminal without what would command it, to a file as it is.

@@ -95,6 +95,8 @@ export class Engine {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly worker: Worker;
+  /** The lines of runs. */
+  readonly logs: RunLogs;
   readonly admission: Admission;
   /** Statements that call cadence functions over tables pass one at a time: several at once keep this thread from its timers. */
   readonly cadenceGate = new Turnstile();
@@ -128,13 +130,14 @@ export class Engine {
     let engine: Engine | undefined;
     const recover = async (): Promise<void> => engine?.recover();
     const ledger = recoveringLedger(new DuckLedger({ database, sql, admission, clock }), recover);
+    const logs = new RunLogs({ database, sql, admission, clock, recover });
     const worker = new Worker({
       database,
       sql,
       clock,
       admission,
       environment: options.environment ?? {},
-      logs: new RunLogs({ database, sql, admission, clock }),
+      logs,
       recover,
       fate: (id) => ledger.fate(id, new AbortController().signal),
     });
@@ -178,6 +181,7 @@ export class Engine {
         clock,
         scheduler,
         worker,
+        logs,
         admission,
         jobQueues,
         readOnly,
@@ -199,6 +203,7 @@ export class Engine {
     clock: Clock;
     scheduler: Scheduler;
     worker: Worker;
+    logs: RunLogs;
     graceMs: number;
     readOnly: boolean;
     hasLedger: boolean;
@@ -213,6 +218,7 @@ export class Engine {
     this.clock = parts.clock;
     this.scheduler = parts.scheduler;
     this.worker = parts.worker;
+    this.logs = parts.logs;
     this.#graceMs = parts.graceMs;
     this.readOnly = parts.readOnly;
     this.hasLedger = parts.hasLedger;
@@ -344,6 +350,7 @@ export class Engine {
 
   async #end(): Promise<void> {
     await this.scheduler.stop({ graceMs: this.#graceMs });
+    await this.logs.close();
     await this.#housekeeping?.stop();
     this.storage.stop();
     await this.database.close();

@@ -22,10 +22,10 @@ export type Row = readonly Value[];
 
 /**
  * What the rows are, for a door that has something better than a table to show to people: objects and what became of them, runs
- * and how they ended, settings and their values, properties of one object, text that is made to be copied, or a story: what happened
- * when, in columns `at`, `what` and `detail`.
+ * and how they ended, settings and their values, properties of one object, text that is made to be copied, a story: what happened
+ * when, in columns `at`, `what` and `detail`, or a log: lines that come while they are read.
  */
-export type Form = 'table' | 'outcomes' | 'runs' | 'settings' | 'properties' | 'text' | 'story';
+export type Form = 'table' | 'outcomes' | 'runs' | 'settings' | 'properties' | 'text' | 'story' | 'log';
 
 /** Up to some thousand rows, a list for each column. */
 export interface ColumnChunk {
@@ -111,6 +111,21 @@ export class Result implements AsyncIterable<Row>, AsyncDisposable {
       cancel: async () => {
         at = rows.length;
       },
+    });
+  }
+
+  /** Rows that come one after another; `next` answers undefined when there are no more. */
+  static fromStream(
+    details: ResultDetails,
+    { next, cancel }: { next(): Promise<readonly Row[] | undefined>; cancel(): Promise<void> },
+  ): Result {
+    return new Result(details, {
+      next: async () => {
+        const rows = await next();
+        if (rows === undefined) return undefined;
+        return { rowCount: rows.length, columns: details.columns.map((_, column) => rows.map((row) => row[column] ?? null)) };
+      },
+      cancel,
     });
   }
 

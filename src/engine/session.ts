@@ -430,6 +430,7 @@ const passesWithItsRuns: ReadonlySet<Statement['kind']> = new Set([
   'cancelRun',
   'cancelRuns',
   'simulate',
+  'tailRun',
 ]);
 
 const mostTries = 5;

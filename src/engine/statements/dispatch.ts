@@ -27,6 +27,7 @@ import {
 } from './schedule.ts';
 import { backup, resetSetting, setSetting } from './settings.ts';
 import { simulateSchedules } from './simulate.ts';
+import { tailRun } from './tailRun.ts';
 
 export type OwnStatement = Exclude<Statement, PassThroughStatement | ListStatement | CallStatement>;
 
@@ -99,8 +100,9 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
       return setSetting(statement, context);
     case 'reset':
       return resetSetting(statement, context);
-    case 'runPipeline':
     case 'tailRun':
+      return tailRun(statement, context, signal);
+    case 'runPipeline':
       throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {
         span: statement.span,
         hint: 'it comes in a later version',

@@ -14,7 +14,8 @@ import type { Value } from '../../value.ts';
 import { literal } from './literal.ts';
 
 type Cell = string | number | boolean | null;
-type CellType = 'VARCHAR' | 'UUID' | 'JSON' | 'BIGINT' | 'DOUBLE' | 'BOOLEAN' | 'TIMESTAMPTZ';
+/** An instant travels in whole milliseconds, and as `MICROSECONDS` in those. */
+type CellType = 'VARCHAR' | 'UUID' | 'JSON' | 'BIGINT' | 'DOUBLE' | 'BOOLEAN' | 'TIMESTAMPTZ' | 'MICROSECONDS';
 
 interface Column<Row> {
   readonly name: string;
@@ -94,7 +95,7 @@ export const tokenColumns: readonly Column<Token>[] = [
 export const logColumns: readonly Column<LogLine>[] = [
   column('run_id', 'UUID', (line) => line.runId),
   column('step', 'VARCHAR', (line) => line.step ?? null),
-  column('logged_at', 'TIMESTAMPTZ', (line) => line.loggedAt),
+  column('logged_at', 'MICROSECONDS', (line) => Math.round(line.loggedAt * 1000)),
   column('stream', 'VARCHAR', (line) => line.stream),
   column('level', 'VARCHAR', (line) => line.level),
   column('line', 'VARCHAR', (line) => line.line),
@@ -139,7 +140,8 @@ export function insertText<Row>(table: string, columns: readonly Column<Row>[], 
       continue;
     }
     lists.push(listText(cells, type, name));
-    outer.push(type === 'TIMESTAMPTZ' ? `make_timestamptz(${name} * 1000) AS ${name}` : name);
+    if (type === 'TIMESTAMPTZ') outer.push(`make_timestamptz(${name} * 1000) AS ${name}`);
+    else outer.push(type === 'MICROSECONDS' ? `make_timestamptz(${name}) AS ${name}` : name);
   }
   const from = lists.length === 0 ? (rows.length === 1 ? '' : ` FROM range(${rows.length})`) : ` FROM (SELECT ${lists.join(', ')})`;
   const all = `SELECT ${outer.join(', ')}${from}`;
@@ -169,6 +171,7 @@ export function text(value: string): string {
 function cellText(cell: Cell, type: CellType): string {
   if (cell === null) return 'NULL';
   if (type === 'TIMESTAMPTZ') return instantText(Number(cell));
+  if (type === 'MICROSECONDS') return `make_timestamptz(${cell})`;
   if (typeof cell !== 'string') return String(cell);
   return type === 'UUID' ? `${text(cell)}::UUID` : text(cell);
 }
@@ -176,7 +179,7 @@ function cellText(cell: Cell, type: CellType): string {
 function listText(cells: readonly Cell[], type: CellType, name: string): string {
   const isText = type === 'VARCHAR' || type === 'JSON';
   const items = isText ? cells.map((cell) => (cell === null ? null : plain(String(cell)))) : cells;
-  const itemType = isText ? 'VARCHAR' : type === 'TIMESTAMPTZ' ? 'BIGINT' : type;
+  const itemType = isText ? 'VARCHAR' : type === 'TIMESTAMPTZ' || type === 'MICROSECONDS' ? 'BIGINT' : type;
   return `unnest(from_json(${literal(JSON.stringify(items))}, '["${itemType}"]')) AS ${name}`;
 }
 

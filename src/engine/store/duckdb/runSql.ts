@@ -72,6 +72,13 @@ export function runSql(ledger: string) {
     openAttempts: (run: OpenRun) =>
       `SELECT ${openRunFields} FROM ${ledger}.open_run r WHERE ${sameFire(run)} AND r.stage = 'open' ORDER BY r.attempt ASC NULLS LAST`,
 
+    /** The attempts that were opened because of this one. */
+    retriesOf: (runId: string) => `
+      SELECT run_id::VARCHAR, epoch_ms(opened_at) AS opened_ms FROM ${ledger}.open_run WHERE ${among('retry_of', [runId])} AND stage = 'open'
+      UNION ALL
+      SELECT run_id::VARCHAR, epoch_ms(opened_at) FROM ${ledger}.closed WHERE ${among('retry_of', [runId])}
+      ORDER BY opened_ms DESC NULLS LAST`,
+
     // What explains a run
 
     /** In flight beside it when it was decided; a wait for a retry included. */
