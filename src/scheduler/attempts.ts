@@ -5,7 +5,6 @@
 // The last two are the closer's. Whatever happens, the worker is free again afterwards.
 
 import { Diagnostic } from '../core/diagnostic.ts';
-import type { Instant } from '../core/instant.ts';
 import type { Cancelling } from './cancelling.ts';
 import type { Attempt, Closer } from './closer.ts';
 import type { Dispatcher } from './dispatch.ts';
@@ -30,7 +29,6 @@ export interface AttemptsParts {
 
 /** An attempt while it is at work. */
 interface Work extends Attempt {
-  readonly startedAt: Instant;
   readonly progress: ProgressOf;
   readonly signal: AbortSignal;
 }

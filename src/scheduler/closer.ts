@@ -9,7 +9,7 @@ import type { Ends } from './ends.ts';
 import type { Events } from './events.ts';
 import { nextAttempt } from './opening.ts';
 import { isBare, succeededOutcome, withoutDetails } from './outcome.ts';
-import type { ClosedRun, Execution, Ports, Work } from './ports.ts';
+import type { BegunRun, ClosedRun, Execution, Ports, Work } from './ports.ts';
 import type { Armed } from './roster.ts';
 import { type Closing, isFailure, type OpenRun, type Outcome } from './run.ts';
 import { type Settled, settle } from './settle.ts';
@@ -20,8 +20,7 @@ import type { StepMaker } from './stepMaker.ts';
 /** A run that was begun. */
 export interface Attempt {
   readonly run: OpenRun;
-  /** null: nobody knows. */
-  readonly startedAt: Instant | null;
+  readonly startedAt: Instant;
   readonly waitedFor: string | null;
 }
 
@@ -85,12 +84,12 @@ export class Closer {
   }
 
   /** An open run whose process died while it ran. */
-  closeInterrupted(run: OpenRun): Promise<void> {
+  closeInterrupted({ run, startedAt }: BegunRun): Promise<void> {
     const reason = 'process died while running';
     const error = { code: 'interrupted', message: reason, detail: null };
     const outcome: Outcome = { ...succeededOutcome, state: 'interrupted', reason, error, guarantee: null };
     const finishedAt = this.#parts.ports.clock.now();
-    return this.#closeInTurn({ run, startedAt: null, waitedFor: null, outcome, finishedAt, crashed: true });
+    return this.#closeInTurn({ run, startedAt, waitedFor: null, outcome, finishedAt, crashed: true });
   }
 
   /** Failures of one schedule that end together are counted one after another, each knowing of the one before it. */

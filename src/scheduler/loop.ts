@@ -374,7 +374,7 @@ export class Scheduler {
     this.#state.suspects = unclean && state.openRuns > 0 ? new Suspects(now) : undefined;
     await this.#state.writer.write([{ kind: 'boot', bootId, event: 'start', at: now }]);
     for (const mark of state.marks) await this.#closer.settleMark(mark);
-    for (const run of state.begun) await this.#closer.closeInterrupted(run);
+    for (const begun of state.begun) await this.#closer.closeInterrupted(begun);
     await this.#replacing.closeReplaced();
     // Before anything may start: what was open at a crash must be known as such.
     this.#refill.expectSleepers(state.openRuns > 0);

@@ -113,13 +113,18 @@ export interface LedgerState extends Changes {
   /** Whether anything is open at all. */
   readonly openRuns: number;
   /** Open runs whose start was made durable: they died with their process. */
-  readonly begun: readonly OpenRun[];
+  readonly begun: readonly BegunRun[];
   /** Closed by their own transaction; what follows is not settled yet. */
   readonly marks: readonly ClosedRun[];
   readonly tokens: readonly Token[];
   /** Starts of the last while, for queues with a rate. */
   readonly recentStarts: readonly { readonly queue: string; readonly at: Instant }[];
   readonly alerts: readonly Alert[];
+}
+
+export interface BegunRun {
+  readonly run: OpenRun;
+  readonly startedAt: Instant;
 }
 
 export interface Changes {

@@ -77,9 +77,9 @@ describe('a process that dies while a run is at work', () => {
     }
     await until(engine, '12:20:00');
     expect(await told(engine, 's')).toEqual([
-      '12:01 interrupted 1 not begun: process died while running; retry in 1m',
-      '12:01 interrupted 2 not begun: process died while running; retry in 1m',
-      '12:01 interrupted 3 not begun: process died while running',
+      '12:01 interrupted 1 at 12:01:00: process died while running; retry in 1m',
+      '12:01 interrupted 2 at 12:03:40: process died while running; retry in 1m',
+      '12:01 interrupted 3 at 12:05:40: process died while running',
     ]);
     expect(await engine.column('SELECT schedule FROM cron.dead_letters')).toEqual(['s']);
   });
@@ -98,7 +98,7 @@ describe('a process that dies while a run is at work', () => {
     await engine.die(path);
     const after = await start(path, '12:10:00');
     await until(after, '12:15:00');
-    expect(await told(after, 'outside')).toEqual(['12:01 interrupted 1 not begun: process died while running']);
+    expect(await told(after, 'outside')).toEqual(['12:01 interrupted 1 at 12:01:00: process died while running']);
     expect(await told(after, 'inside')).toEqual(['12:01 succeeded 1 at 12:10:00']);
     expect(await after.value('SELECT count(*) FROM done')).toBe(1n);
   });

@@ -44,7 +44,7 @@ describe('what the simulator has found', () => {
     let begun = false;
     stage.work = async ({ run }) => {
       if (run.schedule === 'killer')
-        begun = (await stage.ledger.load(new AbortController().signal)).begun.some(({ runId }) => runId === run.runId);
+        begun = (await stage.ledger.load(new AbortController().signal)).begun.some((dead) => dead.run.runId === run.runId);
       return succeeded;
     };
     const restarted = stage.scheduler().start();

@@ -322,7 +322,7 @@ export function describeLedger(name: string, makeBed: () => Promise<LedgerBed>):
         await opened(begun, waits);
         const begin = (run: OpenRun): Unit => [{ kind: 'begin', runId: run.runId, bootId: 'boot', at: start }];
         expect(await ledger.write([begin(begun), begin(openRun())], signal)).toEqual([true, false]);
-        expect((await load()).begun).toEqual([begun]);
+        expect((await load()).begun).toEqual([{ run: begun, startedAt: start }]);
         await ledger.write([[close(begun)]], signal);
         expect((await load()).begun).toEqual([]);
         expect(await ledger.write([begin(begun)], signal)).toEqual([false]);

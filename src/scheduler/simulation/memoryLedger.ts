@@ -33,8 +33,8 @@ interface OpenRow {
   readonly run: OpenRun;
   /** Its own transaction closed it, and what follows is not settled. */
   marked: boolean;
-  /** By whom its start was made durable. */
-  begunBy: string | undefined;
+  /** Its start was made durable. */
+  begun: { readonly bootId: string; readonly at: Instant } | undefined;
 }
 
 export interface MemoryLedgerOptions {
@@ -162,7 +162,9 @@ export class MemoryLedger implements Ledger {
         inFlight: inFlightOf(waiting),
         openRuns: waiting.length,
         // Who stopped in order has let go of all that it had begun.
-        begun: waiting.filter(({ begunBy }) => begunBy !== undefined && !this.#stoppedBoots.has(begunBy)).map((row) => row.run),
+        begun: waiting.flatMap(({ run, begun }) =>
+          begun === undefined || this.#stoppedBoots.has(begun.bootId) ? [] : [{ run, startedAt: begun.at }],
+        ),
         marks: rows.filter((row) => row.marked).flatMap((row) => this.#closed.get(row.run.runId) ?? []),
         tokens: [...this.#tokens.values()],
         recentStarts: this.#recentStarts(),
@@ -310,7 +312,7 @@ export class MemoryLedger implements Ledger {
       case 'begin': {
         const row = this.#open.get(write.runId);
         if (row === undefined) return;
-        row.begunBy = write.bootId;
+        row.begun = { bootId: write.bootId, at: write.at };
         this.#starts.set(write.runId, { queue: row.run.queue, at: write.at });
         return;
       }
@@ -361,7 +363,7 @@ export class MemoryLedger implements Ledger {
           told = true;
           break;
         case 'begin':
-          if (this.#open.get(write.runId)?.begunBy !== write.bootId && !this.#closed.has(write.runId)) return false;
+          if (this.#open.get(write.runId)?.begun?.bootId !== write.bootId && !this.#closed.has(write.runId)) return false;
           told = true;
           break;
         // Written twice, these are what they were.
@@ -383,7 +385,7 @@ export class MemoryLedger implements Ledger {
   }
 
   #insertOpen(run: OpenRun): void {
-    this.#open.set(run.runId, { run, marked: false, begunBy: undefined });
+    this.#open.set(run.runId, { run, marked: false, begun: undefined });
     const open = this.#openBySchedule.get(run.scheduleId);
     if (open === undefined) this.#openBySchedule.set(run.scheduleId, new Set([run.runId]));
     else open.add(run.runId);

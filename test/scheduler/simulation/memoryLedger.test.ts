@@ -194,7 +194,7 @@ describe('the ledger in memory', () => {
     const state = await ledger.load(signal);
     expect(state.inFlight.get(1)).toEqual({ live: 2, catchup: 1 });
     expect(state.counters.get(1)?.openedFires).toBe(3);
-    expect(state.begun.map((run) => run.runId)).toEqual(['d']);
+    expect(state.begun.map(({ run, startedAt }) => [run.runId, startedAt])).toEqual([['d', 5000]]);
     expect(state.recentStarts).toEqual([{ queue: 'limited', at: 5000 }]);
     expect(
       await ledger.ran(
@@ -213,7 +213,7 @@ describe('the ledger in memory', () => {
     await ledger.write([[{ kind: 'boot', bootId: 'first', event: 'stop', at: 6000 }]], signal);
     expect((await ledger.load(signal)).begun).toEqual([]);
     await ledger.write([[{ kind: 'begin', runId: 'a', bootId: 'second', at: 7000 }]], signal);
-    expect((await ledger.load(signal)).begun.map((run) => run.runId)).toEqual(['a']);
+    expect((await ledger.load(signal)).begun.map(({ run, startedAt }) => [run.runId, startedAt])).toEqual([['a', 7000]]);
   });
 
   test('hands out what waits by urgency, a few of a group, and no retry before its time', async () => {

@@ -110,7 +110,7 @@ export class DuckLedger implements Ledger {
           (await rows(sql.inFlight)).map(([id, live, catchup]) => [Number(id), { live: Number(live), catchup: Number(catchup) }]),
         ),
         openRuns: Number(open?.[0] ?? 0),
-        begun: (await rows(sql.begun)).map(openRunOf),
+        begun: (await rows(sql.begun)).map((row) => ({ run: openRunOf(row), startedAt: Number(row.at(-1)) })),
         marks: (await rows(sql.marks)).map(closedRunOf),
         tokens: (await rows(sql.tokens)).map(tokenOf),
         recentStarts:

@@ -83,11 +83,13 @@ export function ledgerSql(ledger: string) {
     countOpen: `SELECT count(*)::DOUBLE FROM ${ledger}.open_run WHERE stage = 'open'`,
     /** A boot that has stopped has let go of its runs: those are merely open again. */
     begun: `
-      SELECT ${openRunFields} FROM ${ledger}.open_run r
-      WHERE r.stage = 'open' AND r.run_id IN (
-        SELECT run_id FROM ${ledger}.started
+      SELECT ${openRunFields}, ${milliseconds('b.started_at')} FROM ${ledger}.open_run r JOIN (
+        SELECT run_id, max(started_at) AS started_at FROM ${ledger}.started
         WHERE boot_id NOT IN (SELECT boot_id FROM ${ledger}.boot WHERE event = 'stop')
-      ) ORDER BY r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
+          AND run_id IN (SELECT run_id FROM ${ledger}.open_run WHERE stage = 'open')
+        GROUP BY run_id
+      ) b ON b.run_id = r.run_id
+      WHERE r.stage = 'open' ORDER BY r.scheduled_at ASC NULLS LAST, r.run_id ASC NULLS LAST`,
     marks: `
       SELECT ${openRunFields}, ${endFields('c')} FROM ${ledger}.open_run r JOIN ${ledger}.closed c ON c.run_id = r.run_id
       WHERE r.stage = 'marked' ORDER BY c.rowid ASC NULLS LAST`,

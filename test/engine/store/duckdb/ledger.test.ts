@@ -242,9 +242,12 @@ describe('the ledger on DuckDB, beside others', () => {
     const begin = (of: typeof run, bootId: string) => ({ kind: 'begin', runId: of.runId, bootId, at: start }) as const;
     await ledger.write([[open(run), open(other)], [begin(run, 'stopped')], [begin(other, 'killed')]], signal);
     await ledger.write([[{ kind: 'boot', bootId: 'stopped', event: 'stop', at: start }]], signal);
-    expect((await ledger.load(signal)).begun).toEqual([other]);
-    await ledger.write([[begin(run, 'killed')]], signal);
-    expect((await ledger.load(signal)).begun).toEqual([run, other]);
+    expect((await ledger.load(signal)).begun).toEqual([{ run: other, startedAt: start }]);
+    await ledger.write([[{ ...begin(run, 'killed'), at: start + 7000 }]], signal);
+    expect((await ledger.load(signal)).begun).toEqual([
+      { run, startedAt: start + 7000 },
+      { run: other, startedAt: start },
+    ]);
   });
 
   test('keeps text that SQL would not take: nothing that a run answers keeps it from being closed', async ({ db }) => {
