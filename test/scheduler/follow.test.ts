@@ -3,24 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { Followers, type Joined } from '../../src/scheduler/follow.ts';
 import type { Token } from '../../src/scheduler/ports.ts';
 import type { ClosedState } from '../../src/scheduler/run.ts';
-import type { AfterState, Definition, Policy } from '../../src/scheduler/schedule.ts';
-
-const policy: Policy = {
-  overlap: 'skip',
-  overlapLimit: 100,
-  catchupLimit: 100,
-  catchupWithinMs: 86_400_000,
-  after: [],
-  afterState: 'success',
-  queue: 'default',
-  priority: 'normal',
-  retry: { backoff: 'exponential', maxDelayMs: 3_600_000, jitter: false },
-  disableAfterFailures: 0,
-  onCrash: 'retry',
-  onComplete: [],
-  onFail: [],
-  onSkip: [],
-};
+import type { AfterState } from '../../src/scheduler/schedule.ts';
+import { plainDefinition, plainToken } from '../support/plain.ts';
 
 /** A small world of schedules: names in place of ids, small numbers in place of instants. */
 class World {
@@ -35,31 +19,20 @@ class World {
   }
 
   define(name: string, after: readonly string[] = [], options: { afterState?: AfterState; enabled?: boolean; id?: number } = {}) {
-    const definition: Definition = {
-      scheduleId: options.id ?? this.id(name),
-      name,
-      version: 1,
-      enabled: options.enabled ?? true,
-      effectiveFrom: 0,
-      exe: 'sql',
-      call: 'SELECT 1',
-      timing: undefined,
-      policy: { ...policy, after, afterState: options.afterState ?? 'success' },
-    };
-    return this.followers.define(definition);
+    const { afterState = 'success', enabled = true, id: scheduleId = this.id(name) } = options;
+    return this.followers.define(plainDefinition({ scheduleId, name, enabled }, { after, afterState }));
   }
 
   token(parent: string, child: string, scheduledAt: number, state: ClosedState = 'succeeded'): Token {
     const number = ++this.#tokens;
-    return {
-      tokenId: `${parent}@${scheduledAt}${state === 'succeeded' ? '' : ` ${state}`}#${number}`,
+    return plainToken(`${parent}@${scheduledAt}${state === 'succeeded' ? '' : ` ${state}`}#${number}`, {
       childId: this.id(child),
       parentId: this.id(parent),
       runId: `${parent}@${scheduledAt}`,
       rootRunId: `root of ${parent}@${scheduledAt}`,
       state,
       scheduledAt,
-    };
+    });
   }
 
   /** What the loop does when a parent has closed: tokens for its children. */

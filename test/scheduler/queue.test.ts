@@ -5,6 +5,7 @@ import type { QueueDefinition } from '../../src/scheduler/ports.ts';
 import { Backlog, rereadMs, risesAfterMs, type Taken } from '../../src/scheduler/queue.ts';
 import type { OpenRun } from '../../src/scheduler/run.ts';
 import { priorities } from '../../src/scheduler/schedule.ts';
+import { plainQueue, plainRun } from '../support/plain.ts';
 
 const noon = Date.UTC(2026, 10, 20, 12);
 const second = 1000;
@@ -16,39 +17,10 @@ function run(values: Partial<OpenRun> = {}): OpenRun {
   made += 1;
   const runId = values.runId ?? `run-${String(made).padStart(9, '0')}`;
   const scheduledAt = values.scheduledAt ?? noon;
-  return {
-    runId,
-    scheduleId: 1,
-    schedule: 'job',
-    exe: 'sql',
-    call: 'SELECT 1',
-    trigger: 'cron',
-    scheduledAt,
-    openedAt: Math.max(scheduledAt, noon),
-    notBefore: null,
-    attempt: 1,
-    queue: 'default',
-    priority: 'normal',
-    params: {},
-    scheduleVersion: 1,
-    rootRunId: runId,
-    parentRunId: null,
-    retryOf: null,
-    group: null,
-    fire: null,
-    alone: false,
-    ...values,
-  };
+  return plainRun(runId, { schedule: 'job', scheduledAt, openedAt: Math.max(scheduledAt, noon), ...values });
 }
 
-const queue = (name: string, values: Partial<QueueDefinition> = {}): QueueDefinition => ({
-  name,
-  weight: 3,
-  concurrency: null,
-  rate: null,
-  paused: false,
-  ...values,
-});
+const queue = (name: string, values: Partial<QueueDefinition> = {}): QueueDefinition => plainQueue(name, { weight: 3, ...values });
 
 const usualQueues = [queue('critical', { weight: 6 }), queue('default'), queue('low', { weight: 1 })];
 

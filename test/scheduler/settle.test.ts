@@ -2,60 +2,15 @@ import { describe, expect, test } from 'vitest';
 import { type ClosedState, closedStates, noCounters, type OpenRun, type Trigger } from '../../src/scheduler/run.ts';
 import type { Action, Definition, Policy } from '../../src/scheduler/schedule.ts';
 import { type Settled, type SettleInput, settle, settleSkip } from '../../src/scheduler/settle.ts';
+import { plainDefinition, plainPolicy, plainRun } from '../support/plain.ts';
 
 const action = (name: string): Action => ({ kind: 'emit', name });
 
-const policy: Policy = {
-  overlap: 'skip',
-  overlapLimit: 100,
-  catchupLimit: 100,
-  catchupWithinMs: 86_400_000,
-  after: [],
-  afterState: 'success',
-  queue: 'default',
-  priority: 'normal',
-  retry: { backoff: 'exponential', maxDelayMs: 3_600_000, jitter: false },
-  disableAfterFailures: 0,
-  onCrash: 'retry',
-  onComplete: [action('complete')],
-  onFail: [action('fail')],
-  onSkip: [action('skip')],
-};
+const actions = { onComplete: [action('complete')], onFail: [action('fail')], onSkip: [action('skip')] };
 
-const defined = (changes: Partial<Policy> = {}, enabled = true): Definition => ({
-  scheduleId: 1,
-  name: 's',
-  version: 1,
-  enabled,
-  effectiveFrom: 0,
-  exe: 'sql',
-  call: 'SELECT 1',
-  timing: undefined,
-  policy: { ...policy, ...changes },
-});
+const defined = (changes: Partial<Policy> = {}, enabled = true): Definition => plainDefinition({ enabled }, { ...actions, ...changes });
 
-const run: OpenRun = {
-  runId: 'r',
-  scheduleId: 1,
-  schedule: 's',
-  exe: 'sql',
-  call: 'SELECT 1',
-  trigger: 'cron',
-  scheduledAt: 1_000_000,
-  openedAt: 1_000_000,
-  notBefore: null,
-  attempt: 1,
-  queue: 'default',
-  priority: 'normal',
-  params: {},
-  scheduleVersion: 1,
-  rootRunId: 'r',
-  parentRunId: null,
-  retryOf: null,
-  group: null,
-  fire: null,
-  alone: false,
-};
+const run = plainRun('r', { scheduledAt: 1_000_000 });
 
 interface Closed extends Partial<Omit<SettleInput, 'run' | 'outcome'>> {
   readonly run?: Partial<OpenRun>;
@@ -93,12 +48,13 @@ describe('a failed attempt', () => {
       });
       expect(ended(state, { run: { attempt: 3 } })).toMatchObject({ retryAt: 2_240_000, reason: 'why; retry in 4m' });
       expect(ended(state, onLast)).toMatchObject({ final: true, retryAt: undefined, reason: 'why' });
-      expect(ended(state, { definition: defined({ retry: { ...policy.retry, maxRetries: 0 } }) })).toMatchObject({ final: true });
+      expect(ended(state, { definition: defined({ retry: { ...plainPolicy.retry, maxRetries: 0 } }) })).toMatchObject({ final: true });
     });
   }
 
   test('says its delay in whole seconds, and never less than one', () => {
-    const delayed = (ms: number) => ended('failed', { reason: null, definition: defined({ retry: { ...policy.retry, delaysMs: [ms] } }) });
+    const delayed = (ms: number) =>
+      ended('failed', { reason: null, definition: defined({ retry: { ...plainPolicy.retry, delaysMs: [ms] } }) });
     expect(delayed(10)).toMatchObject({ retryAt: 2_000_010, reason: 'retry in 1s' });
     expect(delayed(61_400)).toMatchObject({ retryAt: 2_061_400, reason: 'retry in 1m1s' });
   });

@@ -5,23 +5,11 @@ import type { Unit } from '../../src/scheduler/ports.ts';
 import { MemoryLedger } from '../../src/scheduler/simulation/memoryLedger.ts';
 import { VirtualClock } from '../../src/scheduler/simulation/virtualClock.ts';
 import { Writer } from '../../src/scheduler/writer.ts';
+import { plainSettings } from '../support/plain.ts';
 
 function newWriter(): { writer: Writer; clock: VirtualClock } {
   const clock = new VirtualClock({ startAt: 0 });
-  const ledger = new MemoryLedger({
-    watermark: 0,
-    queues: [],
-    settings: {
-      workers: 1,
-      checkIntervalMs: 30_000,
-      lateWithinMs: 60_000,
-      maxRetries: 0,
-      retryDelayMs: 0,
-      catchup: 'latest',
-      onFail: [],
-      alerts: { failures: 0, backlog: 0, slowness: 0, busyMs: 0 },
-    },
-  });
+  const ledger = new MemoryLedger({ watermark: 0, queues: [], settings: plainSettings });
   return { writer: new Writer(ledger, new Calls(clock, new Events())), clock };
 }
 

@@ -47,9 +47,7 @@ describe('what the simulator has found', () => {
         begun = (await stage.ledger.load(new AbortController().signal)).begun.some((dead) => dead.run.runId === run.runId);
       return succeeded;
     };
-    const restarted = stage.scheduler().start();
-    await stage.clock.advance(2000);
-    await restarted;
+    await stage.restart({ forMs: 2000 });
     expect(stage.started).toContain('killer 12:00:10');
     expect(begun).toBe(true);
   });
@@ -63,9 +61,7 @@ describe('what the simulator has found', () => {
     await stage.scheduler().start();
     await stage.clock.advance(20_000);
     stage.work = () => Promise.resolve(succeeded);
-    const restarted = stage.scheduler().start();
-    await stage.clock.advance(700_000);
-    await restarted;
+    await stage.restart({ forMs: 700_000 });
     expect(stage.history).toEqual(['once 12:00:10 failed', 'once 12:00:10 succeeded']);
   });
 
@@ -156,9 +152,7 @@ describe('what the simulator has found', () => {
     await stage.clock.advance(55_000);
     const { maxRuns: _maxRuns, ...endless } = spent.policy;
     await scheduler.change(() => Promise.resolve(stage.ledger.define({ ...spent, version: 2, policy: endless })));
-    const restarted = stage.scheduler().start();
-    await stage.clock.advance(6000);
-    await restarted;
+    await stage.restart({ forMs: 6000 });
     expect(stage.history).toEqual(['spent 12:00:10 succeeded', 'spent 12:01:00 succeeded']);
   });
 
@@ -203,9 +197,7 @@ describe('what the simulator has found', () => {
     await stage.scheduler().start();
     await stage.clock.advance(21_000);
     stage.work = () => Promise.resolve(succeeded);
-    const restarted = stage.scheduler().start();
-    await stage.clock.advance(5000);
-    await restarted;
+    await stage.restart({ forMs: 5000 });
     expect(stage.history).toEqual(['fresh 12:00:10 cancelled', 'fresh 12:00:20 succeeded']);
   });
 
@@ -221,9 +213,7 @@ describe('what the simulator has found', () => {
       return new Promise(() => {});
     };
     await stage.clock.advance(11_000);
-    const restarted = stage.scheduler().start();
-    await stage.clock.advance(1000);
-    await restarted;
+    await stage.restart({ forMs: 1000 });
     expect(stage.started).toEqual(['killer 12:00:10']);
     expect(stage.history).toEqual(['killer 12:00:10 interrupted']);
   });

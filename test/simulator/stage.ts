@@ -1,13 +1,13 @@
 // A small world set by hand, for a story that a seed has told: one ledger in memory, a clock by hand, work that does as it is told,
 // and calls of the ledger that fail or wait as the story wants.
 
-import { parseCadence } from '../../src/scheduler/cadence/cadence.ts';
 import { Scheduler } from '../../src/scheduler/loop.ts';
 import type { Execution, Ledger, SchedulerSettings, Work } from '../../src/scheduler/ports.ts';
 import type { Closing, Outcome } from '../../src/scheduler/run.ts';
 import type { Definition, Policy } from '../../src/scheduler/schedule.ts';
 import { MemoryLedger } from '../../src/scheduler/simulation/memoryLedger.ts';
 import { VirtualClock } from '../../src/scheduler/simulation/virtualClock.ts';
+import { plainDefinition, plainQueue, plainSettings, plainTiming } from '../support/plain.ts';
 
 export const at = (time: string): number => Date.parse(`2027-06-15T${time}Z`);
 
@@ -23,34 +23,13 @@ export const succeeded: Outcome = {
 
 export const failed: Outcome = { ...succeeded, state: 'failed', reason: 'it went wrong' };
 
-const policy: Policy = {
+const policy: Partial<Policy> = {
   overlap: 'allow',
-  overlapLimit: 100,
   catchup: 'latest',
-  catchupLimit: 100,
-  catchupWithinMs: 86_400_000,
-  after: [],
-  afterState: 'success',
-  queue: 'default',
-  priority: 'normal',
   retry: { maxRetries: 0, delayMs: 60_000, backoff: 'fixed', maxDelayMs: 3_600_000, jitter: false },
-  disableAfterFailures: 0,
-  onCrash: 'retry',
-  onComplete: [],
-  onFail: [],
-  onSkip: [],
 };
 
-export const settings: SchedulerSettings = {
-  workers: 4,
-  checkIntervalMs: 30_000,
-  lateWithinMs: 60_000,
-  maxRetries: 0,
-  retryDelayMs: 60_000,
-  catchup: 'latest',
-  onFail: [],
-  alerts: { failures: 0, backlog: 0, slowness: 0, busyMs: 0 },
-};
+export const settings: SchedulerSettings = { ...plainSettings, maxRetries: 0 };
 
 export class Stage {
   readonly clock: VirtualClock;
@@ -71,35 +50,18 @@ export class Stage {
     this.clock = new VirtualClock({ startAt });
     this.ledger = new MemoryLedger({
       settings,
-      queues: [{ name: 'default', weight: 1, concurrency: null, rate: null, paused: false }],
+      queues: [plainQueue('default')],
       watermark: startAt,
     });
   }
 
   define(name: string, sched: string | undefined, changed: Partial<Policy> = {}): Definition {
     this.#scheduleIds += 1;
-    const definition: Definition = {
-      scheduleId: this.#scheduleIds,
-      name,
-      version: 1,
-      enabled: true,
-      effectiveFrom: this.clock.now(),
-      exe: 'sql',
-      call: 'work',
-      timing:
-        sched === undefined
-          ? undefined
-          : {
-              cadences: [parseCadence(sched, { zone: 'UTC' })],
-              zone: 'UTC',
-              dstGap: 'default',
-              dstOverlap: 'default',
-              onHoliday: 'skip',
-              jitterMs: 0,
-              jitterKey: name,
-            },
-      policy: { ...policy, ...changed },
-    };
+    const timing = sched === undefined ? undefined : plainTiming(sched, name);
+    const definition = plainDefinition(
+      { scheduleId: this.#scheduleIds, name, effectiveFrom: this.clock.now(), timing },
+      { ...policy, ...changed },
+    );
     this.ledger.define(definition);
     return definition;
   }
@@ -162,6 +124,13 @@ export class Stage {
       bootId: `boot${boot}`,
       storage: () => Promise.resolve(undefined),
     });
+  }
+
+  /** A new process, which begins while time goes on. */
+  async restart({ forMs }: { readonly forMs: number }): Promise<void> {
+    const started = this.scheduler().start();
+    await this.clock.advance(forMs);
+    await started;
   }
 
   #shown({ run }: Work): string {

@@ -5,7 +5,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runId } from '../../src/core/runId.ts';
 import type { Ledger, QueueDefinition, Tick, Token, Unit, Write } from '../../src/scheduler/ports.ts';
-import { type Closing, noCounters, type OpenRun } from '../../src/scheduler/run.ts';
+import type { Closing, OpenRun } from '../../src/scheduler/run.ts';
+import { plainClosing, plainRun, plainTick, plainToken } from './plain.ts';
 
 /** A store made for one test. Time is handled up to `start`. */
 export interface LedgerBed {
@@ -32,69 +33,17 @@ export function newId(at = start): string {
   return runId(at, made & 0xfff, new Uint8Array(10).fill(made % 251));
 }
 
-export function openRun(replaced: Partial<OpenRun> = {}): OpenRun {
-  const id = replaced.runId ?? newId();
-  return {
-    runId: id,
-    scheduleId: 1,
-    schedule: 'one',
-    exe: 'sql',
-    call: 'SELECT 1',
-    trigger: 'cron',
-    scheduledAt: start + 1000,
-    openedAt: start + 1003,
-    notBefore: null,
-    attempt: 1,
-    queue: 'default',
-    priority: 'normal',
-    params: {},
-    scheduleVersion: 1,
-    rootRunId: id,
-    parentRunId: null,
-    retryOf: null,
-    group: null,
-    fire: null,
-    alone: false,
-    ...replaced,
-  };
-}
+export const openRun = (changed: Partial<OpenRun> = {}): OpenRun =>
+  plainRun(changed.runId ?? newId(), { scheduledAt: start + 1000, openedAt: start + 1003, ...changed });
 
-export function closing(run: OpenRun, replaced: Partial<Closing> = {}): Closing {
-  return {
-    run,
-    startedAt: start + 1010,
-    finishedAt: start + 1020,
-    state: 'succeeded',
-    reason: null,
-    final: true,
-    outcome: null,
-    counters: noCounters,
-    waitedFor: null,
-    ...replaced,
-  };
-}
+export const closing = (run: OpenRun, changed: Partial<Closing> = {}): Closing =>
+  plainClosing(run, { startedAt: start + 1010, finishedAt: start + 1020, ...changed });
 
-export const tickOf = (seq: number, replaced: Partial<Tick> = {}): Tick => ({
-  seq,
-  watermark: start + seq * 1000,
-  partly: null,
-  gap: null,
-  replayUntil: null,
-  ...replaced,
-});
+export const tickOf = (seq: number, changed: Partial<Tick> = {}): Tick => plainTick(seq, start + seq * 1000, changed);
 
-export function tokenOf(replaced: Partial<Token> = {}): Token {
-  const id = newId();
-  return {
-    tokenId: newId(),
-    childId: 2,
-    parentId: 1,
-    runId: id,
-    rootRunId: id,
-    state: 'succeeded',
-    scheduledAt: start + 1000,
-    ...replaced,
-  };
+export function tokenOf(changed: Partial<Token> = {}): Token {
+  const runId = newId();
+  return plainToken(newId(), { runId, rootRunId: runId, scheduledAt: start + 1000, ...changed });
 }
 
 export const open = (run: OpenRun): Write => ({ kind: 'open', run });
@@ -315,6 +264,20 @@ export function describeLedger(name: string, makeBed: () => Promise<LedgerBed>):
           ]),
         );
         expect(openRuns).toBe(7);
+      });
+
+      test('is let go by a boot that has stopped', async () => {
+        const [run, killed] = [openRun(), openRun()];
+        await opened(run, killed);
+        const begin = (of: OpenRun, bootId: string): Unit => [{ kind: 'begin', runId: of.runId, bootId, at: start }];
+        await ledger.write([begin(run, 'stopped'), begin(killed, 'killed')], signal);
+        await ledger.write([[{ kind: 'boot', bootId: 'stopped', event: 'stop', at: start }]], signal);
+        expect((await load()).begun).toEqual([{ run: killed, startedAt: start }]);
+        await ledger.write([[{ kind: 'begin', runId: run.runId, bootId: 'killed', at: start + 7000 }]], signal);
+        expect((await load()).begun).toEqual([
+          { run, startedAt: start + 7000 },
+          { run: killed, startedAt: start },
+        ]);
       });
 
       test('whose start was made durable is told to whoever begins after a crash', async () => {
@@ -646,9 +609,15 @@ export function describeLedger(name: string, makeBed: () => Promise<LedgerBed>):
         [...runs.map(({ run, at }): Unit => [close(run, { startedAt: at })]), [close(elsewhere, { startedAt: start })]],
         signal,
       );
+      const begun = openRun({ queue: 'SLOW' });
+      await opened(begun);
+      await ledger.write([[{ kind: 'begin', runId: begun.runId, bootId: 'boot', at: start - 20_000 }]], signal);
       const { recentStarts } = await load();
+      expect(recentStarts.slice(-2)).toEqual([
+        { queue: 'slow', at: start - 30_000 },
+        { queue: 'slow', at: start - 20_000 },
+      ]);
       expect(recentStarts.filter(({ queue }) => queue !== 'slow')).toEqual([]);
-      expect(recentStarts.slice(-2).map(({ at }) => at)).toEqual([start - 40_000, start - 30_000]);
     });
 
     test('keeps an alert until it has ended', async () => {

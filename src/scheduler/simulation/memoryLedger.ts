@@ -433,11 +433,14 @@ export class MemoryLedger implements Ledger {
   #recentStarts(): LedgerState['recentStarts'] {
     let newest = Number.NEGATIVE_INFINITY;
     for (const { at } of this.#starts.values()) newest = Math.max(newest, at);
+    const limited = new Map([...this.#queues.values()].map((queue) => [nameKey(queue.name), queue]));
+    const starts: { queue: string; at: Instant }[] = [];
     for (const [runId, { queue, at }] of this.#starts) {
-      const rate = this.#queues.get(queue)?.rate ?? null;
-      if (rate === null || at <= newest - rate.perMs) this.#starts.delete(runId);
+      const { name, rate = null } = limited.get(nameKey(queue)) ?? {};
+      if (name === undefined || rate === null || at <= newest - rate.perMs) this.#starts.delete(runId);
+      else starts.push({ queue: name, at });
     }
-    return [...this.#starts.values()];
+    return starts;
   }
 
   #changesAfter(revision: number): Changes {

@@ -8,6 +8,7 @@ import { openNative } from '../../../src/engine/store/duckdb/native.ts';
 import { migration000001 } from '../../../src/engine/store/migrations/000001.ts';
 import type { Schedule } from '../../../src/scheduler/schedule.ts';
 import { type TestDatabase, test } from '../../support/database.ts';
+import { plainPolicy } from '../../support/plain.ts';
 import { shape1Relations } from './shape1.ts';
 
 const start = Date.parse('2026-11-20T12:00:00Z');
@@ -21,22 +22,9 @@ const bound = (name: string, replaced: Partial<Schedule> = {}): string =>
     params: {},
     config: {},
     tags: [],
-    overlap: 'skip',
-    overlapLimit: 100,
-    catchupLimit: 100,
-    catchupWithinMs: 86_400_000,
-    after: [],
-    afterState: 'success',
-    queue: 'default',
-    priority: 'normal',
-    retry: { backoff: 'exponential', maxDelayMs: 3_600_000, jitter: true },
-    disableAfterFailures: 0,
-    onCrash: 'retry',
     isolation: 'thread',
-    onComplete: [],
-    onFail: [],
-    onSkip: [],
     keep: {},
+    ...plainPolicy,
     ...replaced,
   } satisfies Schedule);
 

@@ -1,82 +1,28 @@
 import { describe, expect, test } from 'vitest';
-import { parseCadence } from '../../../src/scheduler/cadence/cadence.ts';
 import { systemClock } from '../../../src/scheduler/clock.ts';
-import type { QueueDefinition, SchedulerSettings } from '../../../src/scheduler/ports.ts';
+import type { SchedulerSettings } from '../../../src/scheduler/ports.ts';
 import type { Definition, Policy } from '../../../src/scheduler/schedule.ts';
 import { type ForecastInput, forecast } from '../../../src/scheduler/simulation/forecast.ts';
+import { plainDefinition, plainQueue, plainSettings, plainTiming } from '../../support/plain.ts';
 
 const at = (text: string): number => new Date(`2026-11-20T${text}Z`).getTime();
 const minuteMs = 60_000;
 
-const settings: SchedulerSettings = {
-  workers: 4,
-  checkIntervalMs: 30_000,
-  lateWithinMs: 60_000,
-  maxRetries: 3,
-  retryDelayMs: 60_000,
-  catchup: 'latest',
-  onFail: [],
-  alerts: { failures: 3, backlog: 10, slowness: 2, busyMs: 60_000 },
-};
-
-const queue = (name: string, limits: Partial<QueueDefinition> = {}): QueueDefinition => ({
-  name,
-  weight: 1,
-  concurrency: null,
-  rate: null,
-  paused: false,
-  ...limits,
-});
-
-const policy: Policy = {
-  overlap: 'skip',
-  overlapLimit: 100,
-  catchupLimit: 100,
-  catchupWithinMs: 86_400_000,
-  after: [],
-  afterState: 'success',
-  queue: 'default',
-  priority: 'normal',
-  retry: { backoff: 'exponential', maxDelayMs: 3_600_000, jitter: false },
-  disableAfterFailures: 0,
-  onCrash: 'retry',
-  onComplete: [{ kind: 'call', procedure: 'tell' }],
-  onFail: [],
-  onSkip: [],
-};
+const settings: SchedulerSettings = { ...plainSettings, alerts: { failures: 3, backlog: 10, slowness: 2, busyMs: 60_000 } };
 
 let ids = 0;
 const schedule = (name: string, sched: string | undefined, changed: Partial<Policy> = {}): Definition => {
   ids += 1;
-  return {
-    scheduleId: ids,
-    name,
-    version: 1,
-    enabled: true,
-    effectiveFrom: at('11:00:00'),
-    exe: 'sql',
-    call: 'SELECT 1',
-    timing:
-      sched === undefined
-        ? undefined
-        : {
-            cadences: [parseCadence(sched, { zone: 'UTC' })],
-            zone: 'UTC',
-            dstGap: 'default',
-            dstOverlap: 'default',
-            onHoliday: 'run',
-            jitterMs: 0,
-            jitterKey: name,
-          },
-    policy: { ...policy, ...changed },
-  };
+  const timing = sched === undefined ? undefined : plainTiming(sched, name);
+  const policy: Partial<Policy> = { onComplete: [{ kind: 'call', procedure: 'tell' }], ...changed };
+  return plainDefinition({ scheduleId: ids, name, effectiveFrom: at('11:00:00'), timing }, policy);
 };
 
 const played = (definitions: readonly Definition[], input: Partial<ForecastInput> = {}) =>
   forecast({
     definitions,
     settings,
-    queues: [queue('default')],
+    queues: [plainQueue('default')],
     usualMs: new Map(),
     from: at('10:00:00'),
     to: at('10:30:00'),
@@ -138,7 +84,7 @@ describe('a forecast', () => {
       schedule('two', '0 * * * *', { queue: 'narrow' }),
       schedule('kept', '0 * * * *', { queue: 'shut' }),
     ];
-    const queues = [queue('narrow', { concurrency: 1 }), queue('shut', { paused: true })];
+    const queues = [plainQueue('narrow', { concurrency: 1 }), plainQueue('shut', { paused: true })];
     const usualMs = new Map([[one.scheduleId, 4 * minuteMs]]);
     expect(await told([one, two, kept], { queues, usualMs })).toEqual([
       '10:00 one runs 10:00:00-10:04:00',

@@ -9,6 +9,7 @@ import type { QueueDefinition } from '../../../../src/scheduler/ports.ts';
 import type { Closing } from '../../../../src/scheduler/run.ts';
 import { TestDatabase, test } from '../../../support/database.ts';
 import { close, closing, describeLedger, open, openRun, signal, start, tickOf, tokenOf } from '../../../support/ledgerConformance.ts';
+import { tearBound } from '../../../support/underneath.ts';
 
 function ledgerOf(db: TestDatabase): DuckLedger {
   const { database, sql, admission } = db.engine;
@@ -30,20 +31,6 @@ async function closeAsRun(db: TestDatabase, closing: Closing, marks: boolean): P
   } finally {
     await connection.close();
   }
-}
-
-/** Text that is no JSON, where DuckDB's own statements would not let it through. */
-async function tearBound({ native }: Connection, name: string): Promise<void> {
-  const { columns, chunks } = await native.all(`SELECT * FROM cuckoo_ledger.schedule WHERE name = '${name}'`);
-  const [chunk] = chunks;
-  const values = columns.map((column, index) => [
-    column.name === 'bound' ? '{"name":' : (chunk?.getColumnVector(index).getItem(0) ?? null),
-  ]);
-  await native.run(`BEGIN; DELETE FROM cuckoo_ledger.schedule WHERE name = '${name}'`, { leaves: 'open' });
-  // The key's index sees that it is gone only in the transaction after.
-  await native.run('COMMIT; BEGIN', { leaves: 'open' });
-  await native.append({ schema: 'cuckoo_ledger', table: 'schedule' }, values as never);
-  await native.run('COMMIT', { leaves: 'none' });
 }
 
 describeLedger('on DuckDB', async () => {
@@ -92,7 +79,7 @@ describe('the ledger on DuckDB, beside others', () => {
     const hand = await connectionOf(db);
     const spoil = (name: string, path: string, value: string): Promise<number> =>
       hand.run(`UPDATE cuckoo_ledger.schedule SET bound = json_merge_patch(bound, '{"${path}":${value}}') WHERE name = '${name}'`);
-    await tearBound(hand, 'torn');
+    await tearBound(db.engine, 'torn');
     await spoil('headless', 'overlap', 'null');
     await spoil('strange', 'timing', '{"cadences":[{}]}');
     await spoil('nowhere', 'timing', '{"zone":"Nowhere/Land"}');
@@ -234,20 +221,6 @@ describe('the ledger on DuckDB, beside others', () => {
     }
     await connection.close();
     expect(await ledger.fate(run.runId, signal)).toEqual({ kind: 'open', run });
-  });
-
-  test('has let go of the runs of a boot that has stopped', async ({ db }) => {
-    const ledger = ledgerOf(db);
-    const [run, other] = [openRun(), openRun()];
-    const begin = (of: typeof run, bootId: string) => ({ kind: 'begin', runId: of.runId, bootId, at: start }) as const;
-    await ledger.write([[open(run), open(other)], [begin(run, 'stopped')], [begin(other, 'killed')]], signal);
-    await ledger.write([[{ kind: 'boot', bootId: 'stopped', event: 'stop', at: start }]], signal);
-    expect((await ledger.load(signal)).begun).toEqual([{ run: other, startedAt: start }]);
-    await ledger.write([[{ ...begin(run, 'killed'), at: start + 7000 }]], signal);
-    expect((await ledger.load(signal)).begun).toEqual([
-      { run, startedAt: start + 7000 },
-      { run: other, startedAt: start },
-    ]);
   });
 
   test('keeps text that SQL would not take: nothing that a run answers keeps it from being closed', async ({ db }) => {
