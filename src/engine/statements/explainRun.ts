@@ -1,14 +1,16 @@
 // EXPLAIN RUN 'id': what became of a fire, from the moment at which it was due to the end of its last attempt, and why. Everything is
 // read from the ledger, which holds each decision; only what a run waits for now is asked of the process.
 
-import { formatDuration } from '../../core/duration.ts';
+import { formatDuration, parseDuration } from '../../core/duration.ts';
 import type { Instant } from '../../core/instant.ts';
+import { nameKey } from '../../core/name.ts';
 import type { RunIdStatement } from '../../parser/ast.ts';
 import { type Fire, formatLocal, next, note, previous, type Timing } from '../../scheduler/cadence/cadence.ts';
 import { isFailure, type OpenRun } from '../../scheduler/run.ts';
 import type { Schedule } from '../../scheduler/schedule.ts';
 import { inWords } from '../bind/schedule.ts';
 import type { Result } from '../result.ts';
+import { textOf } from '../store/duckdb/ledgerRows.ts';
 import { ledgerSql } from '../store/duckdb/ledgerSql.ts';
 import { type ClosedAttempt, closedAttemptOf, runSql } from '../store/duckdb/runSql.ts';
 import type { Value } from '../value.ts';
@@ -74,13 +76,15 @@ class Story {
   async lines(): Promise<Line[]> {
     const lines: Line[] = [...this.#due(), ...(await this.#opened())];
     const { closed, open } = this.#attempts;
+    let retry: Retry | undefined;
     for (const [index, attempt] of closed.entries()) {
-      lines.push(...(await this.#attempt(attempt)));
-      const following = closed[index + 1];
-      if (following !== undefined) lines.push(this.#retry(attempt, following.run, following));
-      else if (open !== undefined) lines.push(this.#retry(attempt, open));
+      lines.push(...(await this.#attempt(attempt, retry)));
+      const following = closed[index + 1]?.run ?? open;
+      if (following === undefined) continue;
+      retry = this.#retry(attempt, following, closed[index + 1]);
+      lines.push(retry.line);
     }
-    if (open !== undefined) lines.push(...(await this.#open(open)));
+    if (open !== undefined) lines.push(...(await this.#open(open, retry)));
     lines.push(...(await this.#end()));
     return lines.sort((one, other) => one.at - other.at);
   }
@@ -161,7 +165,7 @@ class Story {
       case 'catchup':
         return `${late}, caught up: ${await this.#gap(scheduledAt, openedAt)}`;
       case 'after':
-        return `after ${await this.#parent(parentRunId)}`;
+        return `after ${(await this.#parents()).join(' and ')}`;
       case 'event':
         return `by ${await this.#parent(parentRunId)}`;
       case 'backfill':
@@ -176,16 +180,29 @@ class Story {
     }
   }
 
+  /** All that it waited for; the one that decided its time stands first. */
+  async #parents(): Promise<string[]> {
+    const { parentRunId } = this.#first;
+    const [row] = parentRunId === null ? [] : await this.#rows(this.#sql.closedRun(parentRunId));
+    const decided = row === undefined ? undefined : nameKey(closedAttemptOf(row).run.schedule ?? '');
+    const parents = [await this.#parent(parentRunId)];
+    for (const name of this.#schedule?.after ?? []) {
+      if (decided === undefined || nameKey(name) === decided) continue;
+      const [end] = await this.#rows(this.#sql.lastEnd(name, this.#first));
+      parents.push(end === undefined ? `${name}, whose run history does not hold any more` : ended(closedAttemptOf(end)));
+    }
+    return parents;
+  }
+
   async #parent(parentRunId: string | null): Promise<string> {
     const [row] = parentRunId === null ? [] : await this.#rows(this.#sql.closedRun(parentRunId));
     if (row === undefined) return `run ${parentRunId ?? 'unknown'}, which history does not hold any more`;
-    const { run, state } = closedAttemptOf(row);
-    return `${run.schedule} ${state.replace('_', ' ')} (run ${run.runId})`;
+    return ended(closedAttemptOf(row));
   }
 
   /** Why nobody was there when it was due. */
   async #gap(due: Instant, decidedAt: Instant): Promise<string> {
-    const boots = (await this.#rows(this.#sql.boots(decidedAt))).map(([event, at]) => ({ event: String(event), at: Number(at) }));
+    const boots = await this.#boots(decidedAt);
     const [newest, ...older] = boots;
     if (newest === undefined) return 'no scheduler had run here';
     if (newest.event === 'start' && newest.at <= due)
@@ -197,15 +214,21 @@ class Story {
     return `the scheduler that began at ${this.#day(before.at)} died without a stop${since}`;
   }
 
+  async #boots(through: Instant): Promise<{ event: string; at: Instant; bootId: string }[]> {
+    const rows = await this.#rows(this.#sql.boots(through));
+    return rows.map(([event, at, bootId]) => ({ event: String(event), at: Number(at), bootId: String(bootId) }));
+  }
+
   // ---- What became of it ----
 
-  async #attempt(attempt: ClosedAttempt): Promise<Line[]> {
+  async #attempt(attempt: ClosedAttempt, retry: Retry | undefined): Promise<Line[]> {
     const { run, state, reason, startedAt, finishedAt, final } = attempt;
     if (state === 'skipped') return this.#skipped(attempt);
-    const lines: Line[] = [...this.#waited(attempt)];
     const which = this.#attempts.closed.length > 1 || run.attempt > 1 || !final ? `attempt ${run.attempt}` : '';
-    const begunAt = startedAt ?? (await this.#begunAt(run.runId));
-    if (begunAt !== undefined) lines.push({ at: begunAt, what: 'started', detail: this.#began(run, begunAt, which) });
+    const starts = await this.#starts(run);
+    const begunAt = startedAt ?? starts.at(-1)?.at;
+    const lines: Line[] =
+      begunAt === undefined ? [] : await this.#started(run, begunAt, { which, retry, starts, waitedFor: attempt.waitedFor });
     const took = begunAt === undefined ? 'before it began' : `after ${elapsed(finishedAt - begunAt)}`;
     const changed = attempt.rowsChanged === null ? '' : `${attempt.rowsChanged} ${attempt.rowsChanged === 1 ? 'row' : 'rows'} changed`;
     const conflicts =
@@ -216,29 +239,59 @@ class Story {
     return lines;
   }
 
-  #retry({ finishedAt, reason }: ClosedAttempt, { attempt, notBefore, openedAt }: OpenRun, ended?: ClosedAttempt): Line {
+  #retry({ finishedAt, reason }: ClosedAttempt, { attempt, notBefore, openedAt }: OpenRun, following: ClosedAttempt | undefined): Retry {
     const told = /(?:^|; )retry in (\w+)$/.exec(reason ?? '')?.[1];
-    if (told === undefined || openedAt > finishedAt) return { at: openedAt, what: 'retry', detail: `attempt ${attempt}, by hand` };
-    const startsAt = notBefore ?? (ended?.waitedFor === null ? ended.startedAt : null);
-    const when = startsAt === null ? '' : `, at ${this.#clock(startsAt)}`;
-    return { at: finishedAt, what: 'retry', detail: `attempt ${attempt} in ${told}${when}` };
+    if (told === undefined || openedAt > finishedAt)
+      return { line: { at: openedAt, what: 'retry', detail: `attempt ${attempt}, by hand` }, dueAt: openedAt };
+    const line = (when: string): Line => ({ at: finishedAt, what: 'retry', detail: `attempt ${attempt} in ${told}, at ${when}` });
+    // History holds no time that was planned, but the reason does, in whole seconds; and who waited for nothing else began at it.
+    const startedAt = following?.waitedFor === null ? following.startedAt : null;
+    const exactly = notBefore ?? startedAt;
+    if (exactly !== null) return { line: line(this.#clock(exactly)), dueAt: exactly };
+    const about = finishedAt + parseDuration(told);
+    return { line: line(`about ${this.#clock(about).replace(/\.\d+/, '')}`), dueAt: about };
   }
 
-  #waited({ run, startedAt, waitedFor }: ClosedAttempt): Line[] {
-    if (startedAt === null || startedAt - run.openedAt < leastWaitMs) return [];
-    const detail = elapsed(startedAt - run.openedAt);
-    // Of a retry that the time of its retry is waited for has been told already.
-    if (run.attempt > 1 && waitedFor === null) return [];
-    const forWhat = run.attempt > 1 ? `the time of its retry, and ${waitedFor}` : waitedFor;
-    return [{ at: run.openedAt, what: 'waited', detail: forWhat === null ? detail : `${detail} for ${forWhat}` }];
-  }
-
-  #began(run: OpenRun, at: Instant, which: string): string {
+  /** What it waited for, and its starts: more than one, where a scheduler was gone before the run had ended. */
+  async #started(run: OpenRun, at: Instant, { which, retry, starts, waitedFor }: Beginning): Promise<Line[]> {
+    const since = run.attempt > 1 && retry !== undefined ? retry.dueAt : run.openedAt;
+    const older = starts.filter((start) => start.at < at);
+    const waitedMs = (older[0]?.at ?? at) - since;
+    const lines: Line[] = [];
+    const waited = waitedMs >= leastWaitMs && (run.attempt === 1 || waitedFor !== null);
+    if (waited) lines.push({ at: since, what: 'waited', detail: `${elapsed(waitedMs)}${forWhat(waitedFor)}` });
+    for (const start of older) {
+      const gone = await this.#gone(start.bootId, at);
+      lines.push({ at: start.at, what: 'started', detail: joined(which, `the scheduler ${gone} before it had ended`) });
+    }
     const { trigger, scheduledAt } = this.#first;
     const isOfAClock = trigger === 'cron' || trigger === 'interval' || trigger === 'once' || trigger === 'catchup';
-    const late = at - (this.#fire()?.due ?? scheduledAt);
-    const lag = isOfAClock && run.attempt === 1 && late >= leastWaitMs ? `${elapsed(late)} after it was due` : '';
-    return joined(joined(which, lag), this.#version(run)) || 'at once';
+    const lateMs = at - (this.#fire()?.due ?? scheduledAt);
+    const isLate = isOfAClock && run.attempt === 1 && lateMs >= leastWaitMs;
+    const lag = isLate
+      ? `${elapsed(lateMs)} after it was due`
+      : waited
+        ? `${elapsed(waitedMs)} after it was ${run.attempt > 1 ? 'due' : 'opened'}`
+        : '';
+    const durable = starts.find((start) => start.at === at);
+    const anew = older.length > 0 ? 'anew' : durable === undefined ? '' : await this.#afterDeath(run, durable);
+    const detail = joined(joined(joined(which, anew), lag), this.#version(run));
+    lines.push({ at, what: 'started', detail: detail === '' ? 'at once' : detail });
+    return lines;
+  }
+
+  async #gone(bootId: string, through: Instant): Promise<string> {
+    const stop = (await this.#boots(through)).find((boot) => boot.bootId === bootId && boot.event === 'stop');
+    return stop === undefined ? 'died' : `stopped at ${this.#clock(stop.at)}`;
+  }
+
+  /** Its start is durable, and it was open when the scheduler before it died. */
+  async #afterDeath(run: OpenRun, start: Start): Promise<string> {
+    const boots = await this.#boots(start.at);
+    const opener = boots.find(({ event, at }) => event === 'start' && at <= run.openedAt);
+    if (opener === undefined || opener.bootId === start.bootId) return '';
+    const stopped = boots.some(({ event, bootId }) => event === 'stop' && bootId === opener.bootId);
+    return stopped ? '' : `after the scheduler that began at ${this.#clock(opener.at)} had died; alone, in case it was why`;
   }
 
   async #skipped({ run, finishedAt, reason, startedAt }: ClosedAttempt): Promise<Line[]> {
@@ -258,7 +311,11 @@ class Story {
     } else if (kind === 'missed') because(await this.#gap(run.scheduledAt, finishedAt));
     else if (kind === 'when' && this.#schedule?.when !== undefined) because(`its condition: ${this.#schedule.when}`);
     else if (kind === 'after') because(await this.#parent(run.parentRunId));
-    else if (kind === 'calendar' && this.#timing !== undefined) {
+    else if (kind === 'superseded') {
+      because(`it would have followed ${await this.#parent(run.parentRunId)}`);
+      const [instead] = await this.#rows(this.#sql.decidedWith(run));
+      if (instead !== undefined) because(`run ${String(instead[0])} stands for what came since: ${await this.#parent(textOf(instead[1]))}`);
+    } else if (kind === 'calendar' && this.#timing !== undefined) {
       const { scheduledAt } = run;
       const why = note(this.#timing, { nominal: scheduledAt, due: scheduledAt, refused: true });
       if (why !== '')
@@ -269,9 +326,8 @@ class Story {
     return lines;
   }
 
-  async #begunAt(runId: string): Promise<Instant | undefined> {
-    const [row] = await this.#rows(this.#sql.begun([runId]));
-    return row === undefined ? undefined : Number(row[1]);
+  async #starts({ runId }: OpenRun): Promise<Start[]> {
+    return (await this.#rows(this.#sql.starts(runId))).map(([bootId, at]) => ({ bootId: String(bootId), at: Number(at) }));
   }
 
   #version(run: OpenRun): string {
@@ -280,15 +336,13 @@ class Story {
 
   // ---- How it stands now ----
 
-  async #open(open: OpenRun): Promise<Line[]> {
+  async #open(open: OpenRun, retry: Retry | undefined): Promise<Line[]> {
     const { engine, now } = this.#context;
     const atWork = engine.scheduler.running(open.runId);
     const which = open.attempt > 1 ? `attempt ${open.attempt}` : '';
     if (atWork !== undefined) {
-      const lines: Line[] = [];
-      const waitedMs = atWork.startedAt - open.openedAt;
-      if (waitedMs >= leastWaitMs) lines.push({ at: open.openedAt, what: 'waited', detail: elapsed(waitedMs) });
-      lines.push({ at: atWork.startedAt, what: 'started', detail: this.#began(open, atWork.startedAt, which) });
+      const starts = await this.#starts(open);
+      const lines = await this.#started(open, atWork.startedAt, { which, retry, starts, waitedFor: null });
       const [usual] = open.scheduleId === null ? [] : await this.#rows(this.#sql.usualTime(open.scheduleId));
       const usually = usual?.[1] == null ? '' : `usually ${elapsed(Number(usual[1]))}`;
       lines.push({ at: now, what: 'running', detail: joined(`for ${elapsed(now - atWork.startedAt)}`, usually) });
@@ -378,6 +432,26 @@ class Story {
   }
 }
 
+interface Start {
+  readonly bootId: string;
+  readonly at: Instant;
+}
+
+interface Retry {
+  readonly line: Line;
+  /** When its time came. */
+  readonly dueAt: Instant;
+}
+
+interface Beginning {
+  readonly which: string;
+  /** That led to it. */
+  readonly retry: Retry | undefined;
+  /** Those that were made durable. */
+  readonly starts: readonly Start[];
+  readonly waitedFor: string | null;
+}
+
 /** Jitter and a calendar's moves may put so many fires of a dense clock between a nominal time and its own. */
 const mostLooks = 10_000;
 
@@ -390,6 +464,14 @@ function elapsed(ms: number): string {
   if (ms < 60_000) return `${Number((ms / 1000).toFixed(ms < 10_000 ? 2 : 1))} s`;
   return formatDuration(Math.round(ms / 1000) * 1000);
 }
+
+/** `4 s for queue low: 1 of 1 busy`, but `4 s: queue low is paused` */
+function forWhat(waitedFor: string | null): string {
+  if (waitedFor === null) return '';
+  return / (?:is|runs) /.test(waitedFor) ? `: ${waitedFor}` : ` for ${waitedFor}`;
+}
+
+const ended = ({ run, state }: ClosedAttempt): string => `${run.schedule} ${state.replace('_', ' ')} (run ${run.runId})`;
 
 function joined(one: string, other: string, by = '; '): string {
   return one === '' ? other : other === '' ? one : `${one}${by}${other}`;

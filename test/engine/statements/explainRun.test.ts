@@ -183,6 +183,90 @@ describe('EXPLAIN RUN', () => {
     expect(opened).toMatch(/opened: \+0 ms, by its clock$/);
   });
 
+  test('tells when a retry was due, and what it waited for beside that', async ({ world }) => {
+    await world.run(
+      'ALTER QUEUE low SET ( concurrency: 1 )',
+      "UPSERT SCHEDULE wobbly ( sched: '0 1 * * *', queue: low, sql: 'SELECT error(''no'')', max_retries: 1, retry_jitter: false )",
+      `UPSERT SCHEDULE long ( sched: '30 0 1 * * *', queue: low, sql: 'SELECT takes(''40s'')' )`,
+    );
+    await world.engine.scheduler.start();
+    await world.until('2026-11-20T01:05:00Z');
+    expect((await explained(world, "schedule = 'wobbly'")).slice(2, 8)).toEqual([
+      '01:00:00 started: attempt 1',
+      expect.stringMatching(/^01:00:00 failed: attempt 1, after 0 ms: /),
+      '01:00:00 retry: attempt 2 in 1m, at about 01:01:00',
+      '01:01:00 waited: 10 s for queue low: 1 of 1 busy',
+      '01:01:10 started: attempt 2; 10 s after it was due',
+      expect.stringMatching(/^01:01:10 failed: attempt 2, /),
+    ]);
+  });
+
+  test('tells of a run by hand that it waited, and for a paused queue', async ({ world }) => {
+    await world.run("UPSERT SCHEDULE hand ( queue: low, sql: 'SELECT 1' )");
+    await world.engine.scheduler.start();
+    await world.run('PAUSE QUEUE low', 'RUN SCHEDULE hand');
+    await world.advance('20s');
+    await world.run('RESUME QUEUE low');
+    await world.advance('1s');
+    expect((await explained(world, "schedule = 'hand'")).slice(1, 4)).toEqual([
+      '23:00:00 opened: by hand; queue low',
+      '23:00:00 waited: 20 s: queue low is paused',
+      '23:00:20 started: 20 s after it was opened',
+    ]);
+  });
+
+  test('names each of the runs that a fire follows, and what became of those that it passed over', async ({ world }) => {
+    await world.run(
+      "UPSERT SCHEDULE often ( sched: '10,20 1 * * *', sql: 'SELECT 1' )",
+      "UPSERT SCHEDULE seldom ( sched: '20 1 * * *', sql: 'SELECT takes(''1m'')' )",
+      "UPSERT SCHEDULE both ( after: [often, seldom], sql: 'SELECT 1' )",
+    );
+    await world.engine.scheduler.start();
+    await world.until('2026-11-20T02:00:00Z');
+    const often = await idOf(world, "schedule = 'often' AND scheduled_at = '2026-11-20 01:20:00+00'");
+    const follows = `EXPLAIN RUN '${await idOf(world, "schedule = 'both' AND state = 'succeeded'")}'`;
+    const cause = String((await world.rows(follows))[1]?.['detail']);
+    expect(cause).toContain(`often succeeded (run ${often})`);
+    expect(cause.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID')).toBe('after often succeeded (run ID) and seldom succeeded (run ID)');
+    expect(await explained(world, "schedule = 'both' AND state = 'skipped'")).toEqual([
+      '01:10:00 due: 01:10:00.000 in UTC: the time of the run that it follows',
+      '01:21:00 skipped: superseded: often has run again since',
+      '01:21:00 because: it would have followed often succeeded (run ID)',
+      '01:21:00 because: run ID stands for what came since: often succeeded (run ID)',
+    ]);
+  });
+
+  test('tells of a run that it was begun anew, and why', async ({ world }) => {
+    await world.run("UPSERT SCHEDULE long ( sched: '0 1 * * *', sql: 'SELECT takes(''1h'')' )");
+    await world.engine.scheduler.start();
+    await world.until('2026-11-20T01:10:00Z');
+    const folder = mkdtempSync(join(tmpdir(), 'cuckoo-explain-'));
+    let next: VirtualEngine | undefined;
+    try {
+      const path = join(folder, 'copy.duckdb');
+      await world.die(path);
+      next = await VirtualEngine.open(path, { startAt: '2026-11-20T01:20:00Z' });
+      const { scheduler } = next.engine;
+      await scheduler.start();
+      await next.until('2026-11-20T01:21:00Z');
+      const died = 'after the scheduler that began at 23:00:00.000 on 2026-11-19 had died; alone, in case it was why; 20m after it was due';
+      expect((await explained(next, "schedule = 'long'")).slice(2, 4)).toEqual(['01:00:00 waited: 20m', `01:20:00 started: ${died}`]);
+      await scheduler.stop({ graceMs: 0 });
+      await next.until('2026-11-20T01:40:00Z');
+      await scheduler.start();
+      await next.until('2026-11-20T03:00:00Z');
+      expect((await explained(next, "schedule = 'long'")).slice(2, 6)).toEqual([
+        '01:00:00 waited: 20m',
+        '01:20:00 started: the scheduler stopped at 01:21:00.000 before it had ended',
+        '01:40:00 started: anew; 40m after it was due',
+        '02:40:00 succeeded: after 1h; 0 rows changed',
+      ]);
+    } finally {
+      await next?.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
   test('is told of a run that history does not hold', async ({ world }) => {
     await expect(world.rows("EXPLAIN RUN '01234567'")).rejects.toMatchObject({ code: 'undefined_object' });
   });

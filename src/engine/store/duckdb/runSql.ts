@@ -2,6 +2,7 @@
 // that cannot hold it, but only where the id is compared as it is kept, and not as text.
 
 import type { Instant } from '../../../core/instant.ts';
+import { nameKey } from '../../../core/name.ts';
 import type { ClosedRun } from '../../../scheduler/ports.ts';
 import type { OpenRun } from '../../../scheduler/run.ts';
 import type { Value } from '../../value.ts';
@@ -94,7 +95,7 @@ export function runSql(ledger: string) {
     },
     /** Starts and stops of the scheduler up to then, the newest first. */
     boots: (through: Instant) =>
-      `SELECT event, ${ms('occurred_at')} FROM ${ledger}.boot WHERE occurred_at <= ${instantText(through)} ORDER BY rowid DESC NULLS LAST LIMIT 100`,
+      `SELECT event, ${ms('occurred_at')}, boot_id FROM ${ledger}.boot WHERE occurred_at <= ${instantText(through)} ORDER BY rowid DESC NULLS LAST LIMIT 100`,
     /** Runs that came of these: those of followers, and of actions. */
     cameOf: (rootRunId: string, runIds: readonly string[]) => {
       const those = `${among('root_run_id', [rootRunId])} AND ${among('parent_run_id', runIds)}`;
@@ -105,8 +106,22 @@ export function runSql(ledger: string) {
         SELECT ${fields}, 'pending', NULL FROM ${ledger}.open_run WHERE ${those} AND attempt = 1 AND stage = 'open'
         ORDER BY opened_ms ASC NULLS LAST`;
     },
-    begun: (runIds: readonly string[]) =>
-      `SELECT run_id::VARCHAR, ${ms('started_at')} FROM ${ledger}.started WHERE ${among('run_id', runIds)}`,
+    /** Each durable start of a run: by more than one scheduler, if one was gone before the run had ended. */
+    starts: (runId: string) =>
+      `SELECT boot_id, ${ms('started_at')} AS started_ms FROM ${ledger}.started WHERE ${among('run_id', [runId])} ORDER BY started_ms ASC NULLS LAST`,
+    /** Of a schedule's ends up to a moment, the newest for that time, or else the newest. */
+    lastEnd: (name: string, { scheduledAt, openedAt }: OpenRun) => `
+      SELECT ${attemptFields} FROM ${ledger}.closed r
+      WHERE lower(r.schedule) = ${text(nameKey(name))} AND r.final AND r.trigger <> 'backfill' AND r.finished_at <= ${instantText(openedAt)}
+      ORDER BY r.scheduled_at = ${instantText(scheduledAt)} DESC NULLS LAST, r.scheduled_at DESC NULLS LAST, r.rowid DESC NULLS LAST LIMIT 1`,
+    /** What was decided of its followers' fires in the moment in which this one was refused. */
+    decidedWith: ({ runId, scheduleId, openedAt }: OpenRun) => {
+      const those = `schedule_id = ${scheduleId ?? 'NULL'} AND trigger = 'after' AND opened_at = ${instantText(openedAt)} AND NOT ${among('run_id', [runId])}`;
+      return `
+        SELECT run_id::VARCHAR, parent_run_id::VARCHAR FROM ${ledger}.closed WHERE ${those}
+        UNION ALL
+        SELECT run_id::VARCHAR, parent_run_id::VARCHAR FROM ${ledger}.open_run WHERE ${those} AND stage = 'open' LIMIT 1`;
+    },
     settled: (runIds: readonly string[]) =>
       `SELECT settled, ${ms('settled_at')} FROM ${ledger}.dead_letter_settled WHERE ${among('run_id', runIds)}`,
     usualTime: (scheduleId: number) => usualTimesSql({ ledger, which: `schedule_id = ${scheduleId}`, fewest: 1 }),
