@@ -7,7 +7,7 @@ import type { Dispatcher } from './dispatch.ts';
 import type { Ends } from './ends.ts';
 import type { Events } from './events.ts';
 import type { Following } from './following.ts';
-import type { Changes, DefinitionChange, Ledger } from './ports.ts';
+import type { Changes, DefinitionChange, Ledger, LedgerState } from './ports.ts';
 import type { Armed } from './roster.ts';
 import type { SchedulerState } from './state.ts';
 
@@ -40,13 +40,27 @@ export class Definitions {
     this.#isStale = true;
   }
 
-  async reread(): Promise<void> {
-    const { calls, ledger } = this.#parts;
-    const changes = await calls.once('changes', (signal) => ledger.changes(this.#revision, signal));
-    this.adopt(changes);
+  /** As the ledger tells of them, and of what they have come to; what was known before is forgotten. */
+  read(told: LedgerState): void {
+    const { roster, unreadable, dropped } = this.#parts.state;
+    roster.clear();
+    unreadable.clear();
+    dropped.clear();
+    this.#adopt(told);
+    for (const [scheduleId, counters] of told.counters) {
+      const armed = roster.get(scheduleId);
+      if (armed !== undefined) armed.counters = counters;
+    }
+    for (const [scheduleId, inFlight] of told.inFlight) roster.countOpen(scheduleId, inFlight);
   }
 
-  adopt(changes: Changes): void {
+  /** What has changed since. */
+  async reread(): Promise<void> {
+    const { calls, ledger } = this.#parts;
+    this.#adopt(await calls.once('changes', (signal) => ledger.changes(this.#revision, signal)));
+  }
+
+  #adopt(changes: Changes): void {
     const { state, dispatcher } = this.#parts;
     this.#isStale = false;
     this.#revision = changes.revision;

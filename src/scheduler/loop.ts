@@ -342,18 +342,10 @@ export class Scheduler {
 
   async #read(): Promise<LedgerState> {
     const state = await this.#calls.untilAnswered('load', (signal) => this.#ports.ledger.load(signal), loadMs);
-    this.#state.roster.clear();
     this.#following.reset();
     this.#dispatcher.reset();
-    this.#state.unreadable.clear();
-    this.#state.dropped.clear();
     this.#ticks.read(state.tick);
-    this.#definitions.adopt(state);
-    for (const [scheduleId, counters] of state.counters) {
-      const armed = this.#state.roster.get(scheduleId);
-      if (armed !== undefined) armed.counters = counters;
-    }
-    for (const [scheduleId, inFlight] of state.inFlight) this.#state.roster.countOpen(scheduleId, inFlight);
+    this.#definitions.read(state);
     for (const token of state.tokens) this.#following.add(token);
     this.#dispatcher.recall(state.recentStarts);
     this.#alarm.begin(state.alerts);

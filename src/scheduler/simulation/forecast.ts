@@ -7,6 +7,7 @@
 import type { Instant } from '../../core/instant.ts';
 import type { Clock } from '../clock.ts';
 import { Scheduler } from '../loop.ts';
+import { succeededOutcome } from '../outcome.ts';
 import type { Execution, QueueDefinition, SchedulerSettings, StopReason, Work, Write } from '../ports.ts';
 import type { Closing, OpenRun, Outcome, Trigger } from '../run.ts';
 import type { Definition } from '../schedule.ts';
@@ -119,12 +120,14 @@ class World {
     const waited = startedAt > run.openedAt ? waitedFor : null;
     if (row !== undefined) Object.assign(row, { outcome: 'runs', startedAt, finishedAt: startedAt + usualMs, waitedFor: waited });
     return new Promise((resolve) => {
-      const timer = this.clock.after(usualMs, () => resolve({ outcome: success, closed: 'no' }));
+      const timer = this.clock.after(usualMs, () => resolve({ outcome: succeededOutcome, closed: 'no' }));
       signal.addEventListener('abort', () => {
         timer.cancel();
         const why = signal.reason as StopReason;
         const outcome: Outcome =
-          why.kind === 'cancelled' ? { ...success, state: 'cancelled', reason: why.reason } : { ...success, state: 'interrupted' };
+          why.kind === 'cancelled'
+            ? { ...succeededOutcome, state: 'cancelled', reason: why.reason }
+            : { ...succeededOutcome, state: 'interrupted' };
         resolve({ outcome, closed: 'no' });
       });
     });
@@ -172,13 +175,3 @@ function outcomeOf({ state }: Closing): ForecastRow['outcome'] {
   if (state === 'succeeded') return 'runs';
   return state === 'skipped' ? 'skipped' : 'cancelled';
 }
-
-const success: Outcome = {
-  state: 'succeeded',
-  reason: null,
-  result: null,
-  rowsChanged: null,
-  error: null,
-  guarantee: null,
-  conflicts: 0,
-};
