@@ -47,7 +47,7 @@ const mostVersions = 5_000;
 
 export class Worker {
   /** What `exe:` may name beside SQL and pipelines. */
-  readonly executors = new Registry();
+  readonly executors: Registry;
   readonly #parts: WorkerParts;
   readonly #locks = new TableLocks();
   readonly #versions = new Map<string, Schedule>();
@@ -55,6 +55,7 @@ export class Worker {
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
+    this.executors = new Registry(parts.clock);
   }
 
   /** The scheduler's `Execute`. */
@@ -212,7 +213,7 @@ export class Worker {
     if (ending === undefined) {
       throw new Diagnostic('unsupported', `a dry run cannot take back what a ${target.exe} does`, { hint: 'RUN SCHEDULE without DRY RUN' });
     }
-    const { database, clock, environment, logs } = this.#parts;
+    const { database, sql, admission, clock, environment, logs } = this.#parts;
     const executor = this.executors.find(target.exe);
     if (executor === undefined) {
       throw new Diagnostic('undefined_object', `there is no executor ${target.exe} in this process`, {
@@ -248,7 +249,8 @@ export class Worker {
       secrets: secretsIn(given, schedule.config, environment),
     };
     const log = logs.begin(run.runId, settings.number('log_lines'));
-    const open = (until: AbortSignal): OpenTask => openTask(plan, { database, log, progress, signal: until });
+    const open = (until: AbortSignal): OpenTask =>
+      openTask(plan, { database, sql, admission, clock, zone: values.zone, log, progress, signal: until });
     try {
       return await runTask({ executor, timeoutMs, ending, open }, clock, signal);
     } finally {

@@ -6,8 +6,8 @@ import type { JsonObject, JsonValue } from '../../core/jsonValue.ts';
 import type { RunError } from '../../scheduler/run.ts';
 
 export interface Executor {
-  /** Asked when something that uses it is defined: throws what is wrong with it. */
-  validate?(target: TaskTarget): void | Promise<void>;
+  /** Asked when something that uses it is defined: throws what is wrong with it, and may answer what is worth a warning. */
+  validate?(target: TaskTarget): void | readonly string[] | Promise<void> | Promise<readonly string[]>;
   /**
    * Answers the value of the run, or a `TaskEnd` that says more; what it throws fails the run. Once `task.signal` is aborted it must
    * settle soon, with nothing of it left behind.
@@ -23,8 +23,11 @@ export interface TaskTarget {
   readonly params: Readonly<Record<string, unknown>>;
   readonly config: JsonObject;
 }
+  readonly isolation: Isolation;
 
 /** One piece of work and all that it may use: the context of handlers, with what the built-in kinds need beside it. */
+export type Isolation = 'none' | 'thread' | 'process';
+
 export interface Task {
   /** The schedule's name. */
   readonly jobId: string;
@@ -47,7 +50,7 @@ export interface Task {
   readonly parentRunId: string | null;
   readonly attempt: number;
   readonly resources: Resources;
-  readonly isolation: 'none' | 'thread' | 'process';
+  readonly isolation: Isolation;
   readonly timeoutMs: number | null;
   /** Aborted at the timeout, by CANCEL RUN, and when the scheduler leaves. */
   readonly signal: AbortSignal;

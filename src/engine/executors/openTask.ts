@@ -1,15 +1,12 @@
 // A task with all that only its run can give it: what ends it, its log, what it may use.
 
 import type { RunLog } from '../runLogs.ts';
-import type { NativeDatabase } from '../store/duckdb/native.ts';
 import type { Task, TaskLine } from './executor.ts';
-import { openServices } from './services.ts';
+import { openServices, type ServiceParts } from './services.ts';
 import type { OpenTask, TaskPlan } from './task.ts';
 
-export interface OpenTaskParts {
-  readonly database: NativeDatabase;
+export interface OpenTaskParts extends Omit<ServiceParts, 'log'> {
   readonly log: RunLog;
-  readonly signal: AbortSignal;
   progress(fraction: number | null, message: string | null): void;
 }
 
@@ -17,13 +14,13 @@ export function openTask(plan: TaskPlan, parts: OpenTaskParts): OpenTask {
   const log = ({ stream, level, text }: TaskLine): void => {
     parts.log.write({ step: plan.step, stream, level, line: masked(text, plan.secrets) });
   };
-  const { services, transaction, close } = openServices({ database: parts.database, signal: parts.signal, log });
+  const { services, transaction, close } = openServices({ ...parts, log });
   const task: Task = {
     ...plan,
     signal: parts.signal,
     services,
     log,
-    progress: (fraction, message = null) => parts.progress(fraction, message),
+    progress: (fraction, message = null) => parts.progress(fraction, message === null ? null : masked(message, plan.secrets)),
   };
   return { task, transaction, close };
 }

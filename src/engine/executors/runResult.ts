@@ -1,18 +1,11 @@
 // The value of a run, as its row keeps it: the first rows of the last statement, or what a handler answered, as JSON of a bounded size.
 
-import { Diagnostic } from '../../core/diagnostic.ts';
 import type { JsonValue } from '../../core/jsonValue.ts';
 import { type Column, uniqueNames } from '../result.ts';
 import { jsonOf, type Value } from '../value.ts';
+import { mostResultCharacters, type RunResult } from './answer.ts';
 
-/** A row of history is read again and again: what is larger belongs into a table. */
-export const mostResultCharacters = 1_000_000;
-
-export interface RunResult {
-  readonly result: JsonValue;
-  /** What was left out. */
-  readonly note?: string;
-}
+export { jsonResult } from './answer.ts';
 
 /** As many of the first rows as fit, and at most `mostRows`. */
 export function rowsResult(columns: readonly Column[], rows: readonly (readonly Value[])[], mostRows: number): RunResult {
@@ -29,29 +22,4 @@ export function rowsResult(columns: readonly Column[], rows: readonly (readonly 
     kept.push(object);
   }
   return { result: kept.length === 0 ? null : kept };
-}
-
-/** What a handler answered, as JSON. Refuses what is none. */
-export function jsonResult(answered: unknown): RunResult {
-  if (answered === undefined || answered === null) return { result: null };
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(answered, (_, value: unknown) => (typeof value === 'bigint' ? numberOf(value) : value));
-  } catch (error) {
-    throw new Diagnostic('wrong_type', `what it answered is no JSON: ${error instanceof Error ? error.message : String(error)}`, {
-      hint: 'answer plain data: objects, lists, texts, numbers',
-      cause: error,
-    });
-  }
-  if (text === undefined) throw new Diagnostic('wrong_type', `what it answered is no JSON: a ${typeof answered}`);
-  if (text.length > mostResultCharacters) {
-    return { result: null, note: `result: ${text.length} characters were answered, and at most ${mostResultCharacters} are kept: none` };
-  }
-  return { result: JSON.parse(text) as JsonValue };
-}
-
-/** More digits than a double holds stay text. */
-function numberOf(value: bigint): number | string {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : String(value);
 }
