@@ -21,13 +21,14 @@ export interface TaskTarget {
   /** A command may be a list. */
   readonly call: string | readonly string[];
   readonly params: Readonly<Record<string, unknown>>;
+  /** What `env('..')` will give is not known then: the text `env('NAME')` stands there. */
   readonly config: JsonObject;
-}
   readonly isolation: Isolation;
+}
 
-/** One piece of work and all that it may use: the context of handlers, with what the built-in kinds need beside it. */
 export type Isolation = 'none' | 'thread' | 'process';
 
+/** One piece of work and all that it may use: the context of handlers, with what the built-in kinds need beside it. */
 export interface Task {
   /** The schedule's name. */
   readonly jobId: string;
@@ -49,6 +50,8 @@ export interface Task {
   readonly lastSuccessAt: Date | null;
   readonly parentRunId: string | null;
   readonly attempt: number;
+  /** The run of the attempt before this one. */
+  readonly retryOf?: string | null;
   readonly resources: Resources;
   readonly isolation: Isolation;
   readonly timeoutMs: number | null;
@@ -59,6 +62,10 @@ export interface Task {
   readonly services: Services;
   /** Lines as they come; `services.logger` writes here too. */
   log(line: TaskLine): void;
+  /** As many lines as the log keeps: of a flood no more need be made. */
+  readonly mostLines?: number;
+  /** So many lines came here, and nobody has made them. */
+  drop?(count: number): void;
   /** What `env('..')` has given to params and config: never written, wherever it appears. */
   readonly secrets: readonly string[];
 }

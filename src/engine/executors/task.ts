@@ -11,6 +11,7 @@ import type { Ending } from './ending.ts';
 import { type Executor, type Task, TaskEnd } from './executor.ts';
 import { failedOutcome } from './outcome.ts';
 import { jsonResult } from './runResult.ts';
+import { Secrets } from './secrets.ts';
 
 /** The task without what only its run gives it. */
 export type TaskPlan = Omit<Task, 'signal' | 'services' | 'log' | 'progress'>;
@@ -34,17 +35,20 @@ export interface OpenTask {
 export async function runTask({ executor, timeoutMs, ending, open }: TaskRun, clock: Clock, signal: AbortSignal): Promise<Execution> {
   const deadline = new Deadline(timeoutMs, clock, signal);
   const opened = open(deadline.signal);
-  const guarantee = 'at_least_once';
+  const secrets = new Secrets(opened.task.secrets);
+  const failed = (error: unknown): Execution => {
+    const outcome = failedOutcome(error, { stopped: deadline.reason, timeoutMs, conflicts: 0, guarantee: 'at_least_once' });
+    return { outcome: secrets.maskedOutcome(outcome), closed: 'no' };
+  };
   let sent: 'removed' | 'marked' | undefined;
   let outcome: Outcome | undefined;
   try {
     await ending.begin();
     const answered = deadline.signal.aborted ? undefined : await executor.execute(opened.task);
-    outcome = outcomeOf(answered, deadline, timeoutMs);
+    outcome = secrets.maskedOutcome(outcomeOf(answered, deadline, timeoutMs));
     const connection = outcome.state === 'succeeded' ? await opened.transaction() : undefined;
     if (connection === undefined) return { outcome, closed: 'no' };
-    if (!deadline.hold())
-      return { outcome: failedOutcome(undefined, { stopped: deadline.reason, timeoutMs, conflicts: 0, guarantee }), closed: 'no' };
+    if (!deadline.hold()) return failed(undefined);
     const closed = await ending.commit(connection, outcome, true, (how) => {
       sent = how;
     });
@@ -54,7 +58,7 @@ export async function runTask({ executor, timeoutMs, ending, open }: TaskRun, cl
       const fate = await ending.fate();
       if (fate !== 'open') return { outcome, closed: fate };
     }
-    return { outcome: failedOutcome(error, { stopped: deadline.reason, timeoutMs, conflicts: 0, guarantee }), closed: 'no' };
+    return failed(error);
   } finally {
     await opened.close();
     deadline.disarm();

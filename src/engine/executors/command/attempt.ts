@@ -1,0 +1,251 @@
+// One command, from its start to the end of the last process that belongs to it: prepare -> start -> watch -> end -> report.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { Diagnostic } from '../../../core/diagnostic.ts';
+import type { Clock } from '../../../scheduler/clock.ts';
+import { Secrets } from '../secrets.ts';
+import { checkFolder, defaultPath, resolveProgram } from './executable.ts';
+import { ControlledFamily, endFamily, type Family, type FamilyEnd, GroupFamily, TreeFamily, type Usage } from './family.ts';
+import type { Limit, Limits } from './limits.ts';
+import type { CommandOrder, CommandReport, Enforcement, Environment, OutputLine } from './messages.ts';
+import { Output, type Stream } from './output.ts';
+import { markVariable, type ProcessTable } from './processTable.ts';
+
+export interface AttemptParts {
+  readonly clock: Clock;
+  /** Being found out. */
+  readonly limits: Promise<Limits>;
+  readonly table: ProcessTable;
+  /** What every command inherits. */
+  readonly environment: Environment;
+  ship(dropped: number, lines: readonly OutputLine[]): void;
+}
+
+/** A stream that somebody who cannot be found still holds open is read for so long. */
+const longestDrainMs = 1_000;
+
+export class Attempt {
+  readonly #order: CommandOrder;
+  readonly #parts: AttemptParts;
+  readonly #output: Output;
+  #running: Running | undefined;
+  #cpuMs: number | null = null;
+  #peakBytes: number | null = null;
+  #exceeded: CommandReport['memoryExceeded'] = null;
+  #isToldToEnd = false;
+  #ending: Promise<FamilyEnd> | undefined;
+
+  constructor(order: CommandOrder, parts: AttemptParts) {
+    this.#order = order;
+    this.#parts = parts;
+    this.#output = new Output({ mostLines: order.mostLines, secrets: new Secrets(order.secrets), ship: parts.ship });
+  }
+
+  /** Never throws. */
+  async run(): Promise<CommandReport> {
+    const notes: string[] = [];
+    let limit: Limit | undefined;
+    try {
+      const limits = await this.#parts.limits;
+      notes.push(...(await sweep(this.#order.sweeps, this.#order.graceMs, { ...this.#parts, limits })));
+      limit = await limits.prepare(this.#order.resources);
+      notes.push(...limit.notes);
+      if (this.#isToldToEnd) return this.#report({ notes });
+      const running = await this.#start(limit, limits.enforcement);
+      const [exitCode, signal] = await running.exited;
+      const end = await this.#endRest(running);
+      notes.push(...this.#told(end, running));
+      if (await drained(running.child, this.#parts.clock)) notes.push('something that could not be found still holds its output open');
+      this.#measure(limit);
+      return this.#report({ notes, exitCode, signal });
+    } catch (error) {
+      return this.#report({ notes, refusal: refusalOf(error, this.#order) });
+    } finally {
+      this.#running = undefined;
+      limit?.group?.close();
+    }
+  }
+
+  /** Now: SIGTERM, and SIGKILL after the grace. Safe to call twice. */
+  end(): void {
+    this.#isToldToEnd = true;
+    if (this.#running !== undefined) this.#ending ??= endFamily(this.#running.family, { ...this.#parts, ...this.#order });
+  }
+
+  /** Tells what it has written. */
+  look(nowMs: number): void {
+    this.#output.look(nowMs);
+  }
+
+  /** Measures what it takes now, and ends it where that is too much. */
+  sample(): void {
+    const usage = this.#running?.family.usage();
+    if (this.#running === undefined || usage === undefined) return;
+    this.#take(usage);
+    const allowed = this.#running.limit.watchedBytes;
+    if (allowed === undefined || usage.memoryBytes <= allowed || this.#exceeded !== null) return;
+    this.#exceeded = { allowedBytes: allowed, takenBytes: usage.memoryBytes };
+    this.#ending = endFamily(this.#running.family, { ...this.#parts, graceMs: 0 });
+  }
+
+  async #start(limit: Limit, enforcement: Enforcement): Promise<Running> {
+    const { call, folder, variables, mark } = this.#order;
+    const environment = environmentOf(this.#parts.environment, variables, { folder, mark });
+    checkFolder(folder);
+    const [written = '', ...rest] = typeof call === 'string' ? ['/bin/sh', '-c', call] : call;
+    const program = resolveProgram(written, folder, environment['PATH'] ?? defaultPath);
+    const options = {
+      cwd: folder,
+      env: environment,
+      // A session of its own: its process group has the number of its process.
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
+    };
+    const child =
+      limit.script === undefined
+        ? spawn(program, rest, { ...options, argv0: written })
+        : spawn('/bin/sh', ['-c', limit.script, 'sh', program, ...rest], options);
+    const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+    if (child.pid === undefined) {
+      await exited;
+      throw new Diagnostic('internal', 'the command did not start');
+    }
+    const read = (stream: Stream, from: Readable): void => {
+      from.on('data', (chunk: Buffer) => this.#output.push(stream, chunk));
+      // What it could not write is its own affair.
+      from.on('error', () => undefined);
+    };
+    read('stdout', child.stdout);
+    read('stderr', child.stderr);
+    this.#running = { child, exited, limit, family: this.#familyOf(child.pid, limit, enforcement) };
+    if (this.#isToldToEnd) this.end();
+    return this.#running;
+  }
+
+  #familyOf(leader: number, { group }: Limit, enforcement: Enforcement): Family {
+    if (enforcement === 'group') return new GroupFamily(leader);
+    const tree = new TreeFamily(this.#parts.table, { leader, marks: [this.#order.mark] });
+    return group === undefined ? tree : new ControlledFamily(group, tree);
+  }
+
+  /** What the command has left behind is ended too. */
+  async #endRest(running: Running): Promise<FamilyEnd> {
+    this.#ending ??= endFamily(running.family, { ...this.#parts, ...this.#order });
+    return this.#ending;
+  }
+
+  #told({ told, killed, left }: FamilyEnd, { family }: Running): string[] {
+    const notes: string[] = [];
+    if (left.length > 0) notes.push(`cannot be ended: ${processes(left.length)} (${left.join(', ')})`);
+    if (this.#exceeded !== null) return notes;
+    const counted = family instanceof GroupFamily ? 'its process group was' : `${processes(told)} ${told === 1 ? 'was' : 'were'}`;
+    if (!this.#isToldToEnd && told > 0) notes.push(`${counted} still running when it ended, and ${told === 1 ? 'was' : 'were'} ended`);
+    if (killed > 0) notes.push(`SIGKILL: ${processes(killed)} did not end within ${this.#order.graceMs / 1000} s after SIGTERM`);
+    return notes;
+  }
+
+  #take({ cpuMs, memoryBytes, peakBytes }: Usage): void {
+    this.#cpuMs = Math.max(this.#cpuMs ?? 0, cpuMs);
+    this.#peakBytes = Math.max(this.#peakBytes ?? 0, memoryBytes, peakBytes);
+  }
+
+  /** What the kernel has counted goes before what was seen. */
+  #measure({ group }: Limit): void {
+    const allowedBytes = this.#order.resources.memoryBytes;
+    if (group === undefined) return;
+    this.#cpuMs = group.cpuMs ?? this.#cpuMs;
+    this.#peakBytes = group.peakMemoryBytes ?? this.#peakBytes;
+    if (allowedBytes === undefined || group.killedForMemory === 0) return;
+    this.#exceeded = { allowedBytes, takenBytes: null };
+  }
+
+  #report(parts: Partial<CommandReport> & { readonly notes: readonly string[] }): CommandReport {
+    const { lastLine, lastErrorLines } = this.#output.end();
+    return {
+      refusal: null,
+      exitCode: null,
+      signal: null,
+      cpuMs: this.#cpuMs,
+      peakMemoryBytes: this.#peakBytes,
+      memoryExceeded: this.#exceeded,
+      lastLine,
+      lastErrorLines,
+      ...parts,
+    };
+  }
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly exited: Promise<[number | null, NodeJS.Signals | null]>;
+  readonly limit: Limit;
+  readonly family: Family;
+}
+
+/** Ends what carries a mark that begins with one of these: left by a process that died before it could. */
+export async function sweep(
+  marks: readonly string[],
+  graceMs: number,
+  { table, limits, clock }: { readonly table: ProcessTable; readonly limits: Limits; readonly clock: Clock },
+): Promise<string[]> {
+  if (marks.length === 0 || limits.enforcement === 'group') return [];
+  const { told, left } = await endFamily(new TreeFamily(table, { marks }), { graceMs, clock });
+  const notes = told === 0 ? [] : [`${processes(told)} of the attempt before ${told === 1 ? 'was' : 'were'} still running, and ended`];
+  return left.length === 0 ? notes : [...notes, `cannot be ended: ${processes(left.length)} (${left.join(', ')})`];
+}
+
+/** Set over what every command inherits. */
+function environmentOf(
+  inherited: Environment,
+  variables: CommandOrder['variables'],
+  { folder, mark }: { readonly folder: string; readonly mark: string },
+): Record<string, string> {
+  const environment: Record<string, string> = { ...inherited, PWD: folder };
+  for (const [name, value] of Object.entries(variables)) {
+    if (value === null) delete environment[name];
+    else environment[name] = value;
+  }
+  // A Cuckoo inside of a command: its commands belong to both.
+  const outer = environment[markVariable];
+  environment[markVariable] = outer === undefined || outer === '' ? mark : `${outer} ${mark}`;
+  return environment;
+}
+
+/** All has been read; true: it was given up. */
+async function drained(child: ChildProcess, clock: Clock): Promise<boolean> {
+  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null && !stream.closed);
+  if (streams.length === 0) return false;
+  const closed = Promise.all(streams.map((stream) => (stream === null ? undefined : once(stream, 'close')))).then(() => false);
+  let given: { cancel(): void } | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    given = clock.after(longestDrainMs, () => resolve(true));
+  });
+  const isLate = await Promise.race([closed, late]);
+  given?.cancel();
+  for (const stream of streams) stream?.destroy();
+  return isLate;
+}
+
+function refusalOf(error: unknown, { call }: CommandOrder): CommandReport['refusal'] {
+  if (error instanceof Diagnostic) return { code: error.code, message: error.message, hint: error.hint ?? null };
+  const { code } = error as NodeJS.ErrnoException;
+  const name = typeof call === 'string' ? '/bin/sh' : (call[0] ?? '');
+  if (code === 'E2BIG') {
+    return {
+      code: 'too_large',
+      message: 'its arguments and its environment are more than a process can be given',
+      hint: 'write large values into a file or a table, and give its name',
+    };
+  }
+  if (code === 'EAGAIN' || code === 'ENOMEM' || code === 'EMFILE') {
+    return { code: 'too_busy', message: `the system can start no process now (${code})`, hint: null };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: code === undefined ? 'internal' : 'run_failed', message: `${name} cannot be started: ${message}`, hint: null };
+}
+
+function processes(count: number): string {
+  return `${count} ${count === 1 ? 'process' : 'processes'}`;
+}
