@@ -3,7 +3,7 @@
 
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
-import type { JsonObject, JsonValue } from '../core/jsonValue.ts';
+import type { JsonValue } from '../core/jsonValue.ts';
 import { compile } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import { openedRun } from '../scheduler/opening.ts';
@@ -11,15 +11,16 @@ import type { Execution, Fate, Work } from '../scheduler/ports.ts';
 import { type Closing, type Counters, type FinishedRun, noCounters, type OpenRun, type Outcome } from '../scheduler/run.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
 import type { Admission } from './admission.ts';
-import { withEnvironment } from './environment.ts';
 import { stopReason } from './executors/deadline.ts';
 import type { Ending } from './executors/ending.ts';
-import { openTask } from './executors/openTask.ts';
+import { type OpenTaskParts, openTask } from './executors/openTask.ts';
+import { onlyStep } from './executors/pipeline/alone.ts';
+import { executePipeline } from './executors/pipeline/pipeline.ts';
 import { Registry } from './executors/registry.ts';
-import { resourcesOf } from './executors/resources.ts';
-import { bindRun, givenBy, jsonOfBindings, jsonOfGiven, type RunValues, readCondition, secretsIn } from './executors/runValues.ts';
+import { givenBy, ownValues, type RunValues, readCondition } from './executors/runValues.ts';
 import { executeSql } from './executors/sql.ts';
 import { type OpenTask, runTask, type TaskPlan } from './executors/task.ts';
+import { planTask } from './executors/taskPlan.ts';
 import { callText, type Pipeline, type Procedure } from './routine.ts';
 import type { RunLogs } from './runLogs.ts';
 import type { Settings } from './settings.ts';
@@ -166,7 +167,7 @@ export class Worker {
       case 'task':
         return this.#runTask(attempt, values, target, settings);
       case 'pipeline':
-        throw new Diagnostic('unsupported', 'this version cannot run a pipeline yet');
+        return this.#runPipeline(attempt, values, target, settings);
       default:
         return target satisfies never;
     }
@@ -213,49 +214,83 @@ export class Worker {
     if (ending === undefined) {
       throw new Diagnostic('unsupported', `a dry run cannot take back what a ${target.exe} does`, { hint: 'RUN SCHEDULE without DRY RUN' });
     }
-    const { database, sql, admission, clock, environment, logs } = this.#parts;
+    const { clock, logs } = this.#parts;
     const executor = this.executors.find(target.exe);
     if (executor === undefined) {
       throw new Diagnostic('undefined_object', `there is no executor ${target.exe} in this process`, {
         hint: `register it before the scheduler starts: db.executor('${target.exe}', { execute })`,
       });
     }
-    const given = givenBy(values);
-    const params =
-      jsonOfGiven(given, target.procedure, environment) ??
-      jsonOfBindings(
-        await bindRun(await attempt.connection.get(), values, target.procedure),
-        target.procedure?.parameters.map((parameter) => parameter.name) ?? Object.keys(given),
-      );
-    const timeoutMs = schedule.timeoutMs !== undefined ? schedule.timeoutMs : (target.procedure?.timeoutMs ?? settings.taskTimeoutMs);
-    const plan: TaskPlan = {
-      jobId: run.schedule,
-      executionId: run.runId,
-      runId: run.runId,
-      exe: target.exe,
-      call: target.call,
-      step: null,
-      item: null,
-      params,
-      config: withEnvironment(schedule.config, environment, 'config') as JsonObject,
-      scheduledAt: new Date(run.scheduledAt),
-      previousAt: values.previousAt === null ? null : new Date(values.previousAt),
-      lastSuccessAt: values.counters.lastSuccessAt === null ? null : new Date(values.counters.lastSuccessAt),
-      parentRunId: run.parentRunId,
-      attempt: run.attempt,
-      resources: resourcesOf(schedule.resources),
-      isolation: schedule.isolation,
-      timeoutMs,
-      secrets: secretsIn(given, schedule.config, environment),
-    };
+    const { procedure, exe, call } = target;
+    const timeoutMs = schedule.timeoutMs !== undefined ? schedule.timeoutMs : (procedure?.timeoutMs ?? settings.taskTimeoutMs);
+    const plan = await planTask(
+      values,
+      {
+        exe,
+        call,
+        procedure,
+        step: null,
+        item: null,
+        attempt: run.attempt,
+        given: givenBy(values),
+        own: ownValues(values),
+        config: schedule.config,
+        timeoutMs,
+      },
+      () => attempt.connection.get(),
+    );
     const log = logs.begin(run.runId, settings.number('log_lines'));
-    const open = (until: AbortSignal): OpenTask =>
-      openTask(plan, { database, sql, admission, clock, zone: values.zone, log, progress, signal: until });
+    const open = (until: AbortSignal): OpenTask => this.#open(plan, { values, log, progress, signal: until });
     try {
       return await runTask({ executor, timeoutMs, ending, open }, clock, signal);
     } finally {
       await log.end();
     }
+  }
+
+  async #runPipeline(
+    { run, ending, progress, signal }: Attempt,
+    values: RunValues,
+    { pipeline, step }: Extract<WorkTarget, { kind: 'pipeline' }>,
+    settings: Settings,
+  ): Promise<Execution> {
+    const { database, sql, clock, admission, logs } = this.#parts;
+    const { schedule } = values;
+    const log = logs.begin(run.runId, settings.number('log_lines'));
+    const job = {
+      ...values,
+      ...(step === null ? { pipeline, foreignResults: [] } : onlyStep(pipeline, step)),
+      timeoutMs: schedule.timeoutMs !== undefined ? schedule.timeoutMs : (pipeline.timeoutMs ?? null),
+      taskTimeoutMs: settings.taskTimeoutMs,
+      resultRows: settings.number('result_rows'),
+      ending,
+      executors: this.executors,
+      log,
+      progress,
+      openTask: (plan: TaskPlan, until: AbortSignal, told: Work['progress']) =>
+        this.#open(plan, { values, log, progress: told, signal: until }),
+      locked: <T>(work: () => Promise<T>): Promise<T> => this.#lockedFor(pipeline.name, 'pipeline', work),
+    };
+    try {
+      return await executePipeline({ database, sql, clock, admission }, job, signal);
+    } finally {
+      await log.end();
+    }
+  }
+
+  #open(plan: TaskPlan, parts: Pick<OpenTaskParts, 'log' | 'progress' | 'signal'> & { readonly values: RunValues }): OpenTask {
+    const { database, sql, admission, clock } = this.#parts;
+    const { values, ...own } = parts;
+    return openTask(plan, { database, sql, admission, clock, zone: values.zone, ...own });
+  }
+
+  /** While nobody else here writes what this is known to write; what is not known to be elsewhere may be anywhere. */
+  async #lockedFor<T>(name: string, kind: 'pipeline', work: () => Promise<T>): Promise<T> {
+    const entries = await this.#withConnection((other) => new Catalogue(other, this.#parts.sql).lineage(name, kind));
+    return this.#locks.hold(
+      entries.filter((entry) => entry.access === 'writes').map((entry) => entry.table ?? '*'),
+      work,
+    );
   }
 
   async #settingsBy(connection: LateConnection): Promise<Settings> {

@@ -2,11 +2,13 @@
 // effects, or a session's, which drops a schedule. Who begins and commits it decides the caller.
 
 import type { Instant } from '../../../core/instant.ts';
+import type { StepRun } from '../../../scheduler/pipeline.ts';
 import { type Closing, type Counters, noCounters } from '../../../scheduler/run.ts';
 import type { Connection } from './connection.ts';
 import { closedColumns, countersOf as countersIn, insertText, openRunOf } from './ledgerRows.ts';
 import { ledgerSql } from './ledgerSql.ts';
 import type { Sql } from './sql.ts';
+import { stepSql } from './stepRows.ts';
 
 /** Sent right behind BEGIN: which transaction the run's own is. */
 export const rememberTransaction = 'SET VARIABLE cuckoo_transaction = txid_current()';
@@ -44,6 +46,23 @@ export async function commitClosed(
   onSend(how);
   await connection.send(`${insertText(own.closedTable, closedColumns, [closing])}; COMMIT`, 'none');
   return how;
+}
+
+/**
+ * Writes the row of a step and commits with it what the step has done. fenced: its run is open no more, or the transaction is not
+ * the one that the step began with. The run's own row is only looked at: steps that commit side by side must not change it.
+ */
+export async function commitStep(
+  connection: Connection,
+  sql: Sql,
+  step: StepRun,
+  { isGuarded, onSend }: Pick<Committing, 'isGuarded' | 'onSend'>,
+): Promise<'removed' | 'fenced'> {
+  const written = await connection.send(stepSql(sql.ledger).insert([step], isGuarded ? ` WHERE ${isRemembered}` : ''), 'open');
+  if (written !== 1) return 'fenced';
+  onSend('removed');
+  await connection.send('COMMIT', 'none');
+  return 'removed';
 }
 
 export interface Cancelling {

@@ -1,0 +1,96 @@
+// How a step of a pipeline, or an item of one, has ended.
+
+import { Diagnostic } from '../../../core/diagnostic.ts';
+import type { JsonValue } from '../../../core/jsonValue.ts';
+import type { Past, Verdict } from '../../../scheduler/pipeline.ts';
+import type { ClosedState, Outcome, RunError } from '../../../scheduler/run.ts';
+import type { PipelineStep } from '../../routine.ts';
+import { stopReason } from '../deadline.ts';
+import { failedOutcome } from '../outcome.ts';
+import { type Found, Unexpected } from './sqlStep.ts';
+
+export interface StepEnd {
+  /** null: it is tried again, or was ended with its run. */
+  readonly verdict: Verdict | null;
+  readonly state: ClosedState;
+  readonly reason: string | null;
+  readonly error: RunError | null;
+  readonly result: JsonValue;
+  readonly rowsChanged: number | null;
+}
+
+export const nothingFound = { reason: null, error: null, result: null, rowsChanged: null } as const;
+
+export function endOf({ state, reason, error, result, rowsChanged }: Outcome, verdict: Verdict | null): StepEnd {
+  return { verdict, state, reason, error, result, rowsChanged };
+}
+
+/** undefined: it has not ended before. */
+export function endBefore({ end }: Past): StepEnd | undefined {
+  if (end === undefined || end.verdict === null) return undefined;
+  const { verdict, state, reason, result } = end;
+  const error = state === 'failed' || state === 'timed_out' ? { code: 'run_failed', message: reason ?? state, detail: null } : null;
+  // What it changed was counted then.
+  return { verdict, state, reason, error, result, rowsChanged: null };
+}
+
+/** What became of work that failed by itself, or was ended by `signal`. */
+export function failedBy(error: unknown, signal: AbortSignal): Outcome {
+  return failedOutcome(error, {
+    stopped: signal.aborted ? stopReason(signal) : undefined,
+    timeoutMs: null,
+    conflicts: 0,
+    guarantee: null,
+  });
+}
+
+/** One try of a step, from its first statement to the row that says how it ended. */
+export class Try {
+  readonly #step: PipelineStep;
+  #found: Found | undefined;
+  #sample: JsonValue | undefined;
+  /** It found nothing, and that fails it. */
+  failsEmpty = false;
+
+  constructor(step: PipelineStep) {
+    this.#step = step;
+  }
+
+  /** Fails where nothing was found and something should have been. */
+  found(found: Found): void {
+    this.#found = found;
+    const { kind, message } = this.#step.onEmpty;
+    if (!this.isEmpty || kind !== 'abort') return;
+    this.failsEmpty = true;
+    throw new Diagnostic('run_failed', message ?? 'no rows');
+  }
+
+  /** Of a step that answers rows; whether a for_each has items is asked before. */
+  get isEmpty(): boolean {
+    const { work, forEach } = this.#step;
+    const answers = work.kind !== 'expect' && work.kind !== 'emit' && work.kind !== 'command';
+    return answers && forEach === undefined && this.#found?.rows === 0;
+  }
+
+  /** Remembers the rows that an expectation did not expect. */
+  async watch<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof Unexpected) this.#sample = error.sample;
+      throw error;
+    }
+  }
+
+  succeeded(outcome: Outcome): StepEnd {
+    const { kind, message } = this.#step.onEmpty;
+    if (!this.isEmpty) return endOf(outcome, 'continue');
+    return { ...endOf(outcome, kind), reason: message ?? (kind === 'skip' ? 'no rows' : null) };
+  }
+
+  /** With the rows that were not expected. */
+  failed(outcome: Outcome): Outcome {
+    if (this.#sample === undefined || outcome.error === null) return outcome;
+    return { ...outcome, error: { ...outcome.error, detail: { rows: this.#sample } } };
+  }
+}
