@@ -245,7 +245,7 @@ function sameTable(a: TableName | undefined, b: TableName): boolean {
  * The statement with values in place of its parameters, for planning alone: a plan with parameters of unknown type is an
  * internal error of DuckDB. undefined if it holds no statement.
  */
-function withoutParameters(statement: string, parameters: readonly LineageParameter[]): string | undefined {
+export function withoutParameters(statement: string, parameters: readonly LineageParameter[]): string | undefined {
   const types = new Map(parameters.map(({ name, type }) => [name.toLowerCase(), type]));
   let text = '';
   let from = 0;

@@ -271,8 +271,7 @@ export class Session {
   // Our statements
 
   async #ours(statement: Exclude<Statement, PassThroughStatement>, text: string, parameters: Parameters | undefined): Promise<Result> {
-    // Their arguments and conditions are DuckDB's.
-    if (statement.kind === 'call' || statement.kind === 'list' || statement.kind === 'cancelRuns') this.#mustNotBreakOthers(text);
+    if (holdsSql.has(statement.kind)) this.#mustNotBreakOthers(text);
     if (statement.kind === 'call') {
       const stored = this.#engine.hasLedger ? await this.#catalogue.routine(statement.name.text) : undefined;
       if (stored === undefined) return this.#callOfDuckDb(statement, text, parameters);
@@ -420,6 +419,9 @@ export class Session {
     };
   }
 }
+
+/** Their conditions and expressions are a person's own SQL. */
+const holdsSql: ReadonlySet<Statement['kind']> = new Set(['call', 'list', 'cancelRuns', 'backfill', 'simulate']);
 
 /** They wait for runs, which pass the gate themselves. */
 const passesWithItsRuns: ReadonlySet<Statement['kind']> = new Set([

@@ -244,8 +244,8 @@ export interface RunPipelineStatement {
 export interface BackfillStatement {
   readonly kind: 'backfill';
   readonly name: Name;
-  readonly from: InstantValue | StringValue;
-  readonly to: InstantValue | StringValue;
+  readonly from: TimeValue;
+  readonly to: TimeValue;
   readonly parallel: NumberValue | undefined;
   readonly onlyMissing: boolean;
   readonly dryRun: boolean;
@@ -254,8 +254,8 @@ export interface BackfillStatement {
 
 export interface SimulateStatement {
   readonly kind: 'simulate';
-  readonly from: InstantValue | StringValue;
-  readonly to: InstantValue | StringValue;
+  readonly from: TimeValue;
+  readonly to: TimeValue;
   readonly span: Span;
 }
 
@@ -339,6 +339,13 @@ export interface Name {
 export interface Sql {
   readonly text: string;
   readonly span: Span;
+}
+
+/** An end of a stretch of time; an expression is evaluated by DuckDB. */
+export type TimeValue = InstantValue | StringValue | TimeExpression;
+
+export interface TimeExpression extends Sql {
+  readonly kind: 'expression';
 }
 
 export type Value =

@@ -14,6 +14,7 @@ import type {
   SqlBody,
   Statement,
   StringValue,
+  TimeValue,
   Value,
 } from './ast.ts';
 import { freePlace, keyIn, legacyPlace, type Place, places, type Shape } from './keys.ts';
@@ -169,7 +170,7 @@ function withParameters(given: ObjectValue | undefined): string | undefined {
   return given && `WITH ${definition(given, freePlace, 'tight')}`;
 }
 
-function time(value: Extract<Value, { kind: 'instant' | 'string' }>): string {
+function time(value: TimeValue): string {
   return value.kind === 'string' ? string(value) : value.text;
 }
 

@@ -31,6 +31,17 @@ describe('what is checked when a schedule is defined', () => {
     ["sql: 'SELECT ''unterminated'", { code: 'unterminated' }],
     ["sql: ''", { code: 'invalid_value' }],
     ["sql: 'SELECT 1', when: 'SELECT 1; SELECT 2'", { code: 'invalid_value', at: 'SELECT 2' }],
+    [
+      "sql: 'SELECT 1', when: 'INSERT INTO t VALUES (1)'",
+      {
+        code: 'invalid_value',
+        at: 'INSERT INTO t',
+        message: "'when' asks a question, and INSERT is none",
+        hint: expect.stringContaining('SELECT'),
+      },
+    ],
+    ["sql: 'SELECT 1', when: 'WITH x AS (SELECT 1) DELETE FROM t'", { message: "'when' asks a question, and DELETE is none" }],
+    ["sql: 'SELECT 1', when: 'CALL p(1)'", { message: "'when' asks a question, and CALL is none" }],
     ["sql: 'SELECT 1', timeout: 60", { hint: expect.stringContaining('60s') }],
     ["sql: 'SELECT 1', timeout: 2 hours", {}],
     ["sql: 'SELECT 1', overlap: skipp", { hint: expect.stringContaining('skip') }],
@@ -289,6 +300,32 @@ describe('warnings, never silence', () => {
     expect(
       await warnings(db, "sql: 'SELECT 1', sched: @daily, catchup: all, catchup_limit: 3, overlap: queue, overlap_limit: 3, jitter: 1s"),
     ).toEqual([]);
+  });
+
+  test('a condition that does not answer true or false', async ({ db }) => {
+    await db.run('CREATE TABLE t(i INTEGER)');
+    const when = (text: string, params = '') => warnings(db, `sql: 'SELECT 1', when: $$ ${text} $$${params}`);
+    const answers = (type: string) => [`'when' answers ${type}, and a fire runs only where it is true`];
+    expect(await when('SELECT count(*) FROM t')).toEqual(answers('a BIGINT'));
+    expect(await when('FROM t')).toEqual(answers('an INTEGER'));
+    expect(await when("SELECT 'yes', true")).toEqual(answers('a VARCHAR'));
+    expect(await when('WITH u AS (SELECT i FROM t WHERE i > $attempt) SELECT count(*) > 0, 5 FROM u')).toEqual([]);
+    // Nobody knows yet.
+    expect(await when('SELECT $flag', ', params: { flag: true }')).toEqual([]);
+    expect(await when('SELECT count(*) FROM later')).toEqual([]);
+  });
+
+  test('jitter that puts fires out of their turns, and a number of retries that is given twice', async ({ db }) => {
+    const outOfTurn = (jitter: string, between: string) => [
+      `'jitter' (${jitter}) is longer than the time between two fires (${between}): a fire may start after the next is due`,
+    ];
+    expect(await warnings(db, "sql: 'SELECT 1', sched: every 5m, jitter: 10m")).toEqual(outOfTurn('10m', '5m'));
+    expect(await warnings(db, "sql: 'SELECT 1', sched: '0 9,10 * * *', jitter: 2h")).toEqual(outOfTurn('2h', '1h'));
+    expect(await warnings(db, "sql: 'SELECT 1', sched: every 5m, jitter: 5m")).toEqual([]);
+    expect(await warnings(db, "sql: 'SELECT 1', run_at: 2027-01-01T00:00:00Z, jitter: 5m")).toEqual([]);
+    expect(await warnings(db, "sql: 'SELECT 1', retry: 3 times, max_retries: 5")).toEqual([
+      "'retry' has no effect on how often it is tried beside 'max_retries'",
+    ]);
   });
 
   test('a long list of cadences says each thing once, and not more than a person reads', async ({ db }) => {

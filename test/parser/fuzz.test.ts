@@ -29,6 +29,7 @@ const sound = [
   "LIST RUNS LIKE 'n%' WHERE state = 'failed' ORDER BY 1 LIMIT 10 OFFSET 2",
   'RUN SCHEDULE a, b WITH ( day: 2027-01-01 ) AWAIT DRY RUN',
   "BACKFILL SCHEDULE s FROM '2027-01-01' TO 2027-02-01 PARALLEL 4 ONLY MISSING",
+  "SIMULATE SCHEDULES FROM now() - INTERVAL '1 day' TO DATE '2027-01-01'",
   "EXPLAIN CRON '0 2 * * *' IN 'UTC' NEXT 3",
   `UPSERT PIPELINE AS p ( steps: [ { name: a, query: $$ SELECT 1 $$, as: x }, { name: b, for_each: x, call: q, args: { i: item.i } } ], on_fail: emit('f') )`,
   `UPSERT CALENDAR AS c ( weekend: [sat, sun], holidays: ['2027-01-01', { day: 2027-12-25 }] )`,

@@ -581,6 +581,7 @@ describe('what is meant is said beside what is wrong', () => {
     ['UPSERT PROCEDURE p() (atomc: true) AS BEGIN SELECT 1; END', 'atomc', 'the option list of a procedure has no key', "'atomic'"],
     ["BACKFILL SCHEDULE s FROM 'x' TO '2027-01-01'", "'x'", "'x' is not an instant", "write '2027-09-20 02:00'"],
     ["BACKFILL SCHEDULE s FROM '2027-01-02' TO 2027-01-01", '2027-01-01', "TO '2027-01-01' is before FROM", 'earlier'],
+    ['BACKFILL SCHEDULE s FROM yesterday TO 2027-01-01', 'yesterday', 'expected an instant', "write '2027-09-20 02:00'"],
     ["SIMULATE SCHEDULES FROM 2027-02-30 TO '2027-13-01 00:00'", '2027-02-30', "'2027-02-30' is not a date", 'write 2027'],
   ];
   for (const [text, at, message, hint] of cases) {

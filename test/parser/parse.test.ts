@@ -115,6 +115,18 @@ describe('every statement of the language', () => {
       "SIMULATE SCHEDULES FROM 2027-01-01 TO '2027-02-01'",
       { kind: 'simulate', from: { kind: 'instant', dateOnly: true }, to: string('2027-02-01') },
     ],
+    [
+      "BACKFILL SCHEDULE s FROM now() - INTERVAL (x) DAY TO '2027-02-01'::DATE + 1 ONLY MISSING",
+      {
+        from: { kind: 'expression', text: 'now() - INTERVAL (x) DAY' },
+        to: { kind: 'expression', text: "'2027-02-01'::DATE + 1" },
+        onlyMissing: true,
+      },
+    ],
+    [
+      "SIMULATE SCHEDULES FROM current_date TO DATE '2027-02-01';",
+      { from: { kind: 'expression', text: 'current_date' }, to: { kind: 'expression', text: "DATE '2027-02-01'" } },
+    ],
     ["CANCEL RUN 'x'", { kind: 'cancelRun', run: string('x') }],
     ["CANCEL RUNS WHERE schedule = 'n;' ", { kind: 'cancelRuns', where: { text: "schedule = 'n;'" } }],
     ["RETRY RUN 'x'", { kind: 'retryRun' }],

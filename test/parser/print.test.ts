@@ -213,15 +213,21 @@ const sql = (...texts: readonly string[]): fc.Arbitrary<Sql> => fc.constantFrom(
 const option = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 const names = fc.array(anyName, { minLength: 1, maxLength: 3 });
 const count = option(fc.integer({ min: 1, max: 99 }).map(numberValue));
+const timeExpression = sql('now() - INTERVAL 1 DAY', "DATE '2027-01-01'", '(a -- b\n)', 'current_date').map((value) => ({
+  kind: 'expression' as const,
+  ...value,
+}));
 /** Two times of which the first is the earlier. */
 const written = (...texts: string[]) => fc.tuple(string, fc.constantFrom(...texts)).map(([value, text]) => ({ ...value, text }));
 const from = fc.oneof(
   instant.filter(({ year }) => year < 2000),
   written('1999-12-31', '1970-01-01 02:30', ' 1990-02-03T04:05:06.789+02:00 '),
+  timeExpression,
 );
 const to = fc.oneof(
   instant.filter(({ year }) => year >= 2000),
   written('2000-01-01', '2027-09-20 02:30', '9999-12-31T23:59:59Z'),
+  timeExpression,
 );
 const given = option(definitionOf(freePlace));
 const span = fc.constant(nowhere);

@@ -2,6 +2,7 @@
 // here with the place in the statement; whatever is merely surprising becomes a warning, never silence.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
+import { formatDuration } from '../../core/duration.ts';
 import type { Instant } from '../../core/instant.ts';
 import { nameKey } from '../../core/name.ts';
 import type { Name, ObjectValue, Value } from '../../parser/ast.ts';
@@ -11,6 +12,7 @@ import {
   type CalendarDays,
   describe,
   neverFires,
+  next,
   noBusinessDay,
   parseCadence,
   type Timing,
@@ -27,6 +29,7 @@ import { toParameter } from '../value.ts';
 import { bindActions, checkActions } from './action.ts';
 import { bindParameters, checkArguments, checkExpressions, missingRoutine, refuseRunNames } from './arguments.ts';
 import { bindStatements, checkSyntax } from './body.ts';
+import { checkCondition } from './condition.ts';
 import { durationOf, Fields, inside, jsonOf, objectOf, textOf, unknownWord, wrongType } from './fields.ts';
 
 export interface BindContext {
@@ -76,7 +79,7 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
   const timing = await bindTiming(name, fields, context, after.length > 0);
   const full =
     timing === undefined ? undefined : { ...timing.timing, ...(timing.calendar === undefined ? {} : { calendar: timing.calendar }) };
-  if (full !== undefined) warnings.push(...fewOf(warningsFor(full, context.now)));
+  if (full !== undefined) warnings.push(...fewOf(warningsFor(full, context.now)), ...outOfTurn(full, context.now));
   warnings.push(...withoutEffect(target, routine, timing !== undefined && timing.timing.cadences.length > 0, fields));
   const queue = fields.text('queue') ?? 'default';
   await checkQueue(queue, fields, context);
@@ -93,10 +96,8 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     warnings,
   );
   const whenText = fields.text('when');
-  if (whenText !== undefined) {
-    bindStatements(whenText, fields.get('when'), { onlyOne: true, parameters: Object.keys(params) });
-    await checkSyntax(whenText, fields.get('when'), context.catalogue);
-  }
+  if (whenText !== undefined)
+    warnings.push(...(await checkCondition(whenText, fields.get('when'), Object.keys(params), context.catalogue)));
 
   const maxRuns = fields.integer('max_runs', 1);
   const timeoutMs = fields.timeout();
@@ -153,6 +154,26 @@ function fewOf(warnings: readonly { readonly message: string; readonly hint?: st
   return left === 0 ? few : [...few, { message: `and ${left} more warning${left === 1 ? '' : 's'} about its cadences` }];
 }
 
+/** A fire that jitter puts off beyond the next. */
+function outOfTurn(timing: Timing, now: Instant): Warning[] {
+  if (timing.jitterMs === 0) return [];
+  const fires: Instant[] = [];
+  const nominal = { ...timing, jitterMs: 0 };
+  for (let fire = next(nominal, now); fire !== undefined && fires.length < mostLooked; fire = next(nominal, fire.due)) {
+    fires.push(fire.nominal);
+  }
+  const between = Math.min(...fires.slice(1).map((at, index) => at - (fires[index] ?? at)));
+  if (!(timing.jitterMs > between)) return [];
+  return [
+    {
+      message: `'jitter' (${formatDuration(timing.jitterMs)}) is longer than the time between two fires (${formatDuration(between)}): a fire may start after the next is due`,
+      hint: `jitter: ${formatDuration(between / 2)} keeps them in their turns`,
+    },
+  ];
+}
+
+const mostLooked = 10;
+
 /** Keys that say something about what this schedule does not have. */
 function withoutEffect(target: Target, routine: Routine | undefined, hasClock: boolean, fields: Fields): Warning[] {
   const warnings: Warning[] = [];
@@ -176,6 +197,7 @@ function withoutEffect(target: Target, routine: Routine | undefined, hasClock: b
   if (fields.has('retry_delays')) {
     for (const field of ['retry_delay', 'retry_backoff', 'retry_max_delay']) warn(field, "beside 'retry_delays', which names each delay");
   }
+  if (fields.has('max_retries')) warn('retry', "on how often it is tried beside 'max_retries'", 'leave one of the two out');
   return warnings;
 }
 

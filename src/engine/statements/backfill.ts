@@ -7,7 +7,7 @@ import type { BackfillStatement } from '../../parser/ast.ts';
 import { instantsIn } from '../../scheduler/backfill.ts';
 import { openedRun } from '../../scheduler/opening.ts';
 import type { FinishedRun, OpenRun, RunGroup } from '../../scheduler/run.ts';
-import { bindInstant } from '../bind/instant.ts';
+import { bindStretch } from '../bind/instant.ts';
 import { definitionOf, newRunId } from '../opening.ts';
 import type { Result, Warning } from '../result.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
@@ -69,10 +69,9 @@ async function instantsOf(
       hint: `RUN SCHEDULE ${stored.name}; runs it now`,
     });
   }
-  const [first, last] = [bindInstant(from, 'FROM', timing.zone), bindInstant(to, 'TO', timing.zone)];
-  if (last < first) throw new Diagnostic('invalid_value', 'TO is before FROM', { span: to.span, hint: 'the earlier instant stands first' });
   const warnings: Warning[] = [];
-  const { now, engine } = context;
+  const { now, engine, connection } = context;
+  const [first, last] = await engine.admission.run('session', () => bindStretch({ from, to }, timing.zone, connection));
   if (last > now)
     warnings.push({ message: 'TO is after now, and what is still to come is left out', hint: 'the schedule’s own clock runs it' });
   const end = Math.min(last, now);
@@ -86,7 +85,7 @@ async function instantsOf(
   }
   if (!onlyMissing) return { instants, warnings };
   const { rows } = await engine.admission.run('session', () =>
-    context.connection.table(runSql(context.sql.ledger).doneInstants(stored.scheduleId, first, end)),
+    connection.table(runSql(context.sql.ledger).doneInstants(stored.scheduleId, first, end)),
   );
   const done = new Set(rows.map(([at]) => Number(at)));
   return { instants: instants.filter((scheduledAt) => !done.has(scheduledAt)), warnings };

@@ -49,6 +49,14 @@ async function openRunsWhere({ where, span }: CancelRunsStatement, context: Stat
   const list = { kind: 'list', relation: 'runs', where, span, ambiguous: false } as const;
   const query = listQuery({ ...list, like: undefined, orderBy: undefined, limit: undefined, offset: undefined }, context.sql.cron);
   const before = 'SELECT run_id FROM (';
+  const [type] = (await context.catalogue.columnTypes(`SELECT (${where.text}\n) FROM ${context.sql.cron}.runs`)) ?? [];
+  // DuckDB would take a number for a yes.
+  if (type !== undefined && type !== 'BOOLEAN') {
+    throw new Diagnostic('wrong_type', `the condition is of type ${type}, and which runs are meant takes true or false`, {
+      span: where.span,
+      hint: "compare it with something, as in schedule = 'nightly'",
+    });
+  }
   try {
     const { rows } = await context.connection.table(`${before}${query.text}) WHERE finished_at IS NULL`);
     return rows.map(([id]) => String(id));

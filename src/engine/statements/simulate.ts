@@ -9,7 +9,7 @@ import { note } from '../../scheduler/cadence/cadence.ts';
 import type { QueueDefinition, SchedulerSettings } from '../../scheduler/ports.ts';
 import type { Definition } from '../../scheduler/schedule.ts';
 import { type ForecastRow, forecast } from '../../scheduler/simulation/forecast.ts';
-import { bindInstant } from '../bind/instant.ts';
+import { bindStretch } from '../bind/instant.ts';
 import type { Result, Warning } from '../result.ts';
 import { readPresent } from '../store/duckdb/ledger.ts';
 import { runSql } from '../store/duckdb/runSql.ts';
@@ -53,8 +53,8 @@ export async function simulateSchedules(statement: SimulateStatement, context: S
 /** Without an offset: in the zone in which schedules are that name none. */
 async function stretchOf({ from, to }: SimulateStatement, context: StatementContext): Promise<{ from: Instant; to: Instant }> {
   const zone = (await context.catalogue.settings()).text('timezone');
-  const [first, last] = [bindInstant(from, 'FROM', zone), bindInstant(to, 'TO', zone)];
-  if (last < first) throw new Diagnostic('invalid_value', 'TO is before FROM', { span: to.span, hint: 'the earlier instant stands first' });
+  const { engine, connection } = context;
+  const [first, last] = await engine.admission.run('session', () => bindStretch({ from, to }, zone, connection));
   if (last - first > mostDays * 86_400_000) {
     throw new Diagnostic(
       'too_large',

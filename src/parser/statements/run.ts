@@ -1,7 +1,16 @@
 // RUN, BACKFILL, SIMULATE, CANCEL, RETRY, TAIL and the dead letters: what starts runs, or ends them. Their options stand in any
 // order, each once.
 
-import type { DeadLetterStatement, InstantValue, NumberValue, ObjectValue, RunIdStatement, Statement, StringValue } from '../ast.ts';
+import type {
+  DeadLetterStatement,
+  InstantValue,
+  NumberValue,
+  ObjectValue,
+  RunIdStatement,
+  Statement,
+  StringValue,
+  TimeValue,
+} from '../ast.ts';
 import { type Cursor, quote } from '../cursor.ts';
 import { freePlace } from '../keys.ts';
 import { instantOf, isInstant, isString, readCount, readDefinition, readInstant, readString } from '../values.ts';
@@ -45,7 +54,7 @@ export function readBackfill(cursor: Cursor): Statement {
   const { start } = cursor.take();
   cursor.expect('SCHEDULE');
   const name = cursor.name('the name of a schedule');
-  const { from, to } = readStretch(cursor);
+  const { from, to } = readStretch(cursor, 'PARALLEL', 'ONLY', 'DRY');
   let parallel: NumberValue | undefined;
   let onlyMissing = false;
   let dryRun = false;
@@ -113,12 +122,15 @@ export function readDeadLetter(cursor: Cursor, kind: DeadLetterStatement['kind']
   return { kind, run, span };
 }
 
-function readStretch(cursor: Cursor): { from: InstantValue | StringValue; to: InstantValue | StringValue } {
+/** `options`: what may follow. */
+function readStretch(cursor: Cursor, ...options: readonly string[]): { from: TimeValue; to: TimeValue } {
   cursor.expect('FROM');
-  const from = readTime(cursor);
+  const from = readTime(cursor, ['TO']);
   cursor.expect('TO');
-  const to = readTime(cursor);
-  const [first, last] = [from, to].map((time) => (time.kind === 'instant' ? time : instantOf(time.text, time.span)));
+  const to = readTime(cursor, options);
+  const [first, last] = [from, to].map((time) =>
+    time.kind === 'instant' ? time : time.kind === 'string' ? instantOf(time.text, time.span) : undefined,
+  );
   if (first !== undefined && last !== undefined && isAfter(first, last)) {
     cursor.mistake(
       'invalid_value',
@@ -130,7 +142,10 @@ function readStretch(cursor: Cursor): { from: InstantValue | StringValue; to: In
   return { from, to };
 }
 
-function readTime(cursor: Cursor): InstantValue | StringValue {
+function readTime(cursor: Cursor, stops: readonly string[]): TimeValue {
+  if (beginsExpression(cursor, stops)) {
+    return { kind: 'expression', ...cursor.expectSql('an instant', (token) => stops.includes(cursor.keyword(token))) };
+  }
   if (cursor.is('instant')) return readInstant(cursor);
   if (!isString(cursor.token)) throw cursor.expected(['an instant'], "write '2027-09-20 02:00', or 2027-09-20T02:00:00Z");
   const written = readString(cursor, 'an instant');
@@ -145,6 +160,18 @@ function readTime(cursor: Cursor): InstantValue | StringValue {
   }
   return written;
 }
+
+/** `now() - INTERVAL 1 DAY`, `current_date`, `DATE '2027-09-20'`, `'2027-09-20'::DATE + 1` */
+function beginsExpression(cursor: Cursor, stops: readonly string[]): boolean {
+  const { token, after } = cursor;
+  if (cursor.isSymbol('(')) return true;
+  if (token.kind === 'instant' || isString(token)) return after.kind === 'symbol' && !cursor.isSymbol(';', after);
+  const word = cursor.keyword();
+  if (word === '' || stops.includes(word)) return false;
+  return wordsOfNow.has(word) || isString(after) || cursor.isSymbol('(', after) || cursor.isSymbol('.', after);
+}
+
+const wordsOfNow: ReadonlySet<string> = new Set(['CURRENT_DATE', 'CURRENT_TIMESTAMP', 'LOCALTIMESTAMP']);
 
 /** Only where both count from the same offset, or both in the zone of their use: else it takes the clock to know. */
 function isAfter(first: InstantValue, last: InstantValue): boolean {

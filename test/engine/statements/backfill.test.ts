@@ -27,6 +27,28 @@ describe('BACKFILL SCHEDULE where no scheduler runs', () => {
     expect((await db.rows('LIST RUNS ORDER BY run_id')).map(({ run_id }) => run_id)).toEqual(rows.map(({ run_id }) => run_id));
   });
 
+  test('takes expressions for its ends; what has no offset is in the zone of the schedule', async ({ db }) => {
+    await db.run(daily);
+    const dryRun = (from: string, to: string) => told(db, `BACKFILL SCHEDULE s FROM ${from} TO ${to} DRY RUN`);
+    const days = ['11-17 01:00 would open', '11-18 01:00 would open'];
+    expect(await dryRun("TIMESTAMPTZ '2026-11-19 01:00:00+00' - INTERVAL 2 DAYS", "DATE '2026-11-19'")).toEqual(days);
+    expect(await dryRun("TIMESTAMP '2026-11-17 02:00'", "'2026-11-18 02:00'::TIMESTAMP + INTERVAL 1 MINUTE")).toEqual(days);
+    expect(await dryRun("('2026-11-' || 17)", "(SELECT max(d) FROM (VALUES (DATE '2026-11-19')) AS v(d))")).toEqual(days);
+    expect(await db.mistake("BACKFILL SCHEDULE s FROM now() - 'x' TO '2026-11-19'")).toMatchObject({ at: expect.stringContaining('-') });
+    expect(await db.mistake("BACKFILL SCHEDULE s FROM nosuch() TO '2026-11-19'")).toMatchObject({ code: 'unknown_function', at: 'nosuch' });
+    expect(await db.mistake('BACKFILL SCHEDULE s FROM (1 + 1) TO now()')).toMatchObject({
+      code: 'wrong_type',
+      message: "'FROM' takes an instant, and this is '2'",
+      at: '(1 + 1)',
+    });
+    expect(await db.mistake("SIMULATE SCHEDULES FROM DATE '2027-01-02' TO DATE '2027-01-01'")).toMatchObject({
+      message: 'TO is before FROM',
+    });
+    expect(await db.mistake(`SIMULATE SCHEDULES FROM (SELECT count(*) FROM read_blob('${db.path}')) TO now()`)).toMatchObject({
+      code: 'forbidden',
+    });
+  });
+
   test('ONLY MISSING leaves out what has succeeded or is still open, and what failed is made up for', async ({ db }) => {
     await db.run(table, daily, "BACKFILL SCHEDULE s FROM '2026-11-18' TO '2026-11-19'", "ALTER SCHEDULE s SET ( sql: 'SELECT nope' )");
     const failed = await db.result("BACKFILL SCHEDULE s FROM '2026-11-16' TO '2026-11-17'");

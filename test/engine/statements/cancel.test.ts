@@ -91,6 +91,23 @@ describe('CANCEL RUNS WHERE', () => {
     expect(await db.mistake("CANCEL RUNS WHERE state = 'success' AND nope = 1")).toMatchObject({ at: "state = 'success' AND nope = 1" });
   });
 
+  test('takes no condition that is neither true nor false', async ({ db }) => {
+    await db.run("UPSERT SCHEDULE a ( sql: 'SELECT nope' )", 'RUN SCHEDULE a');
+    for (const [condition, type] of [
+      ['1', 'INTEGER'],
+      ['schedule', 'VARCHAR'],
+      ['attempt + 1 -- all', 'BIGINT'],
+    ]) {
+      const place = condition?.replace(' -- all', '');
+      expect(await db.mistake(`CANCEL RUNS WHERE ${condition}`)).toMatchObject({
+        code: 'wrong_type',
+        message: `the condition is of type ${type}, and which runs are meant takes true or false`,
+        at: place,
+      });
+    }
+    expect(await db.rows("SELECT state FROM cron.runs WHERE state = 'pending'")).toHaveLength(1);
+  });
+
   test('cancels thousands of waiting runs in one go', async ({ db }) => {
     await db.run('PAUSE QUEUE low', "UPSERT SCHEDULE many ( sql: 'SELECT 1', queue: low )");
     const { scheduler } = db.engine;

@@ -13,7 +13,8 @@ import type { Schedule } from '../../../scheduler/schedule.ts';
 import { parseActions } from '../../actionText.ts';
 import { callsOfActions, callsOfRoutine, callsOfSchedule } from '../../calls.ts';
 import { withEnvironmentNames } from '../../environment.ts';
-import type { LineageEntry } from '../../lineage.ts';
+import { opensItself } from '../../guard.ts';
+import { type LineageEntry, withoutParameters } from '../../lineage.ts';
 import { callText, type Routine, shownParameters, shownSteps } from '../../routine.ts';
 import { type SettingName, Settings } from '../../settings.ts';
 import type { Connection } from './connection.ts';
@@ -342,6 +343,21 @@ export class Catalogue {
     } catch (error) {
       // A type that is not known is a catalog or parse error, which leaves an open transaction as it was.
       if (error instanceof Diagnostic && error.code !== 'fatal' && error.code !== 'closed') return false;
+      throw error;
+    }
+  }
+
+  /** What a query answers, column by column; undefined where that cannot be told yet: a table may be missing. */
+  async columnTypes(query: string): Promise<string[] | undefined> {
+    const text = withoutParameters(query, []);
+    // Binding opens the files that a query names, and whoever closes the open database's file drops the lock on it.
+    if (text === undefined || opensItself(text)) return undefined;
+    try {
+      const columns = await this.#connection.all<{ column_type: string }>(`DESCRIBE ${text}`);
+      return columns.map((column) => column.column_type.replace(/^"(.*)"$/, '$1'));
+    } catch (error) {
+      // What does not bind leaves an open transaction as it was.
+      if (error instanceof Diagnostic && error.code !== 'fatal' && error.code !== 'closed') return undefined;
       throw error;
     }
   }
