@@ -8,6 +8,8 @@ import type { JsonValue } from './core/jsonValue.ts';
 import { readConfig } from './daemon/config.ts';
 import { claimFile } from './daemon/lock.ts';
 import { type Engine, openEngine } from './engine/engine.ts';
+import type { Executor } from './engine/executors/executor.ts';
+import type { Handler } from './engine/executors/handler/messages.ts';
 import { Jobs } from './engine/jobs.ts';
 import type { Result } from './engine/result.ts';
 import type { Session } from './engine/session.ts';
@@ -15,6 +17,26 @@ import type { SchedulerEvent, SchedulerEvents } from './scheduler/events.ts';
 import type { Mode, TickReport } from './scheduler/loop.ts';
 
 export { Diagnostic, type Span } from './core/diagnostic.ts';
+export {
+  type Executor,
+  type Http,
+  type HttpAnswer,
+  type HttpOptions,
+  type Isolation,
+  type Logger,
+  type LogLevel,
+  type Resources,
+  type Services,
+  type Task,
+  type TaskDatabase,
+  TaskEnd,
+  type TaskEndDetails,
+  type TaskLine,
+  type TaskRow,
+  type TaskTarget,
+} from './engine/executors/executor.ts';
+export type { Handler, HandlerContext } from './engine/executors/handler/messages.ts';
+export { HttpRefusal } from './engine/executors/http.ts';
 export type { Job, JobRun, Jobs } from './engine/jobs.ts';
 export type { Column, Result, Row, Warning } from './engine/result.ts';
 export type { Session } from './engine/session.ts';
@@ -48,6 +70,10 @@ export interface OpenOptions {
   readonly scheduler?: boolean;
   /** DuckDB's own settings, such as `{ memory_limit: '2GB' }`. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** As by `handler(name, fn)`, and there before the scheduler starts. */
+  readonly handlers?: Readonly<Record<string, Handler>>;
+  /** As by `executor(name, ..)`, and there before the scheduler starts. */
+  readonly executors?: Readonly<Record<string, Executor>>;
 }
 
 /** Callers without types hear of a wrong option before anything is opened. */
@@ -56,6 +82,8 @@ const optionsShape = z.strictObject({
   actor: z.string().min(1).max(255).optional(),
   scheduler: z.boolean().optional(),
   settings: z.record(z.string(), z.string()).optional(),
+  handlers: z.record(z.string(), z.unknown()).optional(),
+  executors: z.record(z.string(), z.unknown()).optional(),
 });
 
 function checked(path: unknown, options: unknown): void {
@@ -64,7 +92,7 @@ function checked(path: unknown, options: unknown): void {
   const [issue] = result.error.issues;
   const place = issue === undefined || issue.path[0] === 0 ? 'the path' : ['options', ...issue.path.slice(1)].join('.');
   throw new Diagnostic('usage', `open(): ${place}: ${issue?.message ?? 'not understood'}`, {
-    hint: "open(path: string, { scheduler?: boolean, readOnly?: boolean, actor?: string, settings?: { name: 'value' } })",
+    hint: "open(path: string, { scheduler?: boolean, readOnly?: boolean, actor?: string, settings?: { name: 'value' }, handlers?: { name: fn }, executors?: { name: { execute } } })",
   });
 }
 
@@ -72,7 +100,7 @@ function checked(path: unknown, options: unknown): void {
 export async function open(path: string, options: OpenOptions = {}): Promise<Database> {
   checked(path, options);
   const { environment, poolSize } = readConfig();
-  const { actor = userInfo().username, scheduler = false, ...engineOptions } = options;
+  const { actor = userInfo().username, scheduler = false, handlers = {}, executors = {}, ...engineOptions } = options;
   if (scheduler && options.readOnly === true) {
     throw new Diagnostic('read_only', 'open(): a scheduler writes what it does, so the file cannot be read-only', {
       hint: 'leave one of scheduler and readOnly out',
@@ -84,12 +112,15 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Dat
     poolSize,
     claim: (realPath) => claimFile(realPath, { kind: 'library' }),
   });
+  let database: Database | undefined;
   try {
-    const database = new Database(engine, await engine.session({ actor, admin: true }), actor);
+    database = new Database(engine, await engine.session({ actor, admin: true }), actor);
+    for (const [name, handler] of Object.entries(handlers)) database.handler(name, handler);
+    for (const [name, executor] of Object.entries(executors)) database.executor(name, executor);
     if (scheduler) await engine.scheduler.start();
     return database;
   } catch (error) {
-    await engine.close();
+    await (database ?? engine).close();
     throw error;
   }
 }
@@ -99,6 +130,8 @@ class Database implements AsyncDisposable {
   readonly #session: Session;
   readonly #actor: string;
   readonly jobs: Jobs;
+  /** What it has registered goes with it, also where another holds the same file open. */
+  readonly #registered = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
   constructor(engine: Engine, session: Session, actor: string) {
@@ -146,6 +179,19 @@ class Database implements AsyncDisposable {
     return this.#engine.scheduler.events.on(name, listener);
   }
 
+  /**
+   * `handler: 'name'` in a schedule calls this function, in this process: it is trusted, and costs microseconds. Answers how to take
+   * it away.
+   */
+  handler(name: string, handler: Handler): () => void {
+    return this.#own(this.#engine.worker.handlers.add(name, handler));
+  }
+
+  /** `exe: name, call: '..'` in a schedule is carried out by this. Answers how to take it away. */
+  executor(name: string, executor: Executor): () => void {
+    return this.#own(this.#engine.worker.executors.add(name, executor));
+  }
+
   /** off, running, or paused by PAUSE SCHEDULER. */
   get schedulerMode(): Mode {
     return this.#engine.scheduler.mode;
@@ -153,8 +199,21 @@ class Database implements AsyncDisposable {
 
   /** Safe to call twice. */
   close(): Promise<void> {
-    this.#closing ??= this.#session.close().then(() => this.#engine.close());
+    this.#closing ??= this.#session
+      .close()
+      .then(() => this.#engine.close())
+      .finally(() => {
+        for (const takeAway of this.#registered) takeAway();
+      });
     return this.#closing;
+  }
+
+  #own(takeAway: () => void): () => void {
+    this.#registered.add(takeAway);
+    return () => {
+      this.#registered.delete(takeAway);
+      takeAway();
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

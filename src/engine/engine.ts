@@ -353,6 +353,7 @@ export class Engine {
     await this.logs.close();
     await this.#housekeeping?.stop();
     this.storage.stop();
+    await this.worker.close();
     await this.database.close();
   }
 }

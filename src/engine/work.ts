@@ -1,6 +1,7 @@
 // What a run does: from an open run to an outcome. The definition is that of the version with which the run was opened; its
 // target is looked up now. Executors return and do not throw past this line.
 
+import { dirname } from 'node:path';
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
@@ -11,8 +12,10 @@ import type { Execution, Fate, Work } from '../scheduler/ports.ts';
 import { type Closing, type Counters, type FinishedRun, noCounters, type OpenRun, type Outcome } from '../scheduler/run.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
 import type { Admission } from './admission.ts';
+import { CommandExecutor } from './executors/command/command.ts';
 import { stopReason } from './executors/deadline.ts';
 import type { Ending } from './executors/ending.ts';
+import { Handlers } from './executors/handler/handlers.ts';
 import { type OpenTaskParts, openTask } from './executors/openTask.ts';
 import { onlyStep } from './executors/pipeline/alone.ts';
 import { executePipeline } from './executors/pipeline/pipeline.ts';
@@ -49,6 +52,8 @@ const mostVersions = 5_000;
 export class Worker {
   /** What `exe:` may name beside SQL and pipelines. */
   readonly executors: Registry;
+  readonly handlers: Handlers;
+  readonly commands: CommandExecutor;
   readonly #parts: WorkerParts;
   readonly #locks = new TableLocks();
   readonly #versions = new Map<string, Schedule>();
@@ -56,7 +61,18 @@ export class Worker {
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
-    this.executors = new Registry(parts.clock);
+    const { clock, database, environment } = parts;
+    this.executors = new Registry(clock);
+    const folder = database.path === ':memory:' ? process.cwd() : dirname(database.path);
+    this.handlers = new Handlers({ clock, folder, path: environment['PATH'] });
+    this.executors.addBuiltIn('handler', this.handlers);
+    this.commands = new CommandExecutor({ environment, file: database.path });
+    this.executors.addBuiltIn('command', this.commands);
+  }
+
+  /** Once nothing runs any more: threads and processes that were kept. */
+  async close(): Promise<void> {
+    await Promise.all([this.handlers.close(), this.commands.close()]);
   }
 
   /** The scheduler's `Execute`. */

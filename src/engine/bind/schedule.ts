@@ -1,12 +1,14 @@
 // From the entries of a definition to a Schedule: the only place that doubts. Whatever can be known to be wrong is refused
 // here with the place in the statement; whatever is merely surprising becomes a warning, never silence.
 
-import { Diagnostic } from '../../core/diagnostic.ts';
+import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import { formatDuration } from '../../core/duration.ts';
 import type { Instant } from '../../core/instant.ts';
+import type { JsonObject } from '../../core/jsonValue.ts';
 import { nameKey } from '../../core/name.ts';
 import type { Name, ObjectValue, Value } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
+import { toOffset } from '../../parser/text.ts';
 import {
   type Cadence,
   type CalendarDays,
@@ -20,7 +22,7 @@ import {
   warningsFor,
 } from '../../scheduler/cadence/cadence.ts';
 import { type Priority, priorities, type Schedule, type ScheduleTiming, type Target } from '../../scheduler/schedule.ts';
-import { holdsEnvironment } from '../environment.ts';
+import { holdsEnvironment, withEnvironmentNames } from '../environment.ts';
 import type { Registry } from '../executors/registry.ts';
 import type { Warning } from '../result.ts';
 import type { Routine } from '../routine.ts';
@@ -66,6 +68,7 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     checkNatural(fields.object('params'));
   }
   await checkParameters(target, routine, fields, context, warnings);
+  warnings.push(...(await checkTask(target, fields, context)));
 
   const after = fields.names('after');
   if (after.length > 0 && (fields.has('sched') || fields.has('run_at'))) {
@@ -109,7 +112,7 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     name: name.text,
     target,
     params,
-    config: fields.has('config') ? objectOf(fields.object('config') as ObjectValue) : {},
+    config: bindConfig(fields),
     ...(timing === undefined ? {} : { timing: timing.timing }),
     ...(description === undefined ? {} : { description }),
     tags: fields.texts('tags'),
@@ -130,7 +133,7 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     disableAfterFailures: fields.integer('disable_after_failures', 0) ?? 0,
     onCrash: fields.word('on_crash', ['retry', 'fail']) ?? 'retry',
     ...(resources === undefined ? {} : { resources: objectOf(resources) }),
-    isolation: fields.word('isolation', ['none', 'thread', 'process']) ?? 'thread',
+    isolation: bindIsolation(fields),
     ...actions,
     keep: bindKeep(fields),
   };
@@ -363,6 +366,75 @@ async function checkParameters(
       hint: 'CALL reaches the procedure; rename it to reach both',
     });
   }
+}
+
+/** What the executor says of it, at the place that it is about. */
+async function checkTask(target: Target, fields: Fields, context: BindContext): Promise<Warning[]> {
+  const { exe, call } = target;
+  if (exe === 'sql' || exe === 'procedure' || exe === 'pipeline') return [];
+  const params = Object.fromEntries(
+    (fields.object('params')?.entries ?? []).map(({ key, value }) => {
+      const isComputed = value.kind === 'call' && value.name !== 'env';
+      return [key.text, isComputed ? `${value.name}(..)` : withEnvironmentNames(jsonOf(value))];
+    }),
+  );
+  const config = withEnvironmentNames(bindConfig(fields)) as JsonObject;
+  const place = fields.get('call') ?? fields.get(exe);
+  try {
+    const warnings = await context.executors.validate({ exe, call, params, config, isolation: bindIsolation(fields) });
+    return warnings.map((message) => ({ message }));
+  } catch (error) {
+    throw refusedTask(error, exe, fields, place);
+  }
+}
+
+/**
+ * An executor says which value is wrong by the `path` of its error, or of its first issue, as validators of JSON do: `['url']` is
+ * in config, `['params', 'id']` is not. A Diagnostic with a span is about the text of `call`.
+ */
+function refusedTask(error: unknown, exe: string, fields: Fields, call: Value | undefined): Diagnostic {
+  const issue = issueOf(error);
+  const span = placeOf(issue.path, fields) ?? call?.span ?? fields.span;
+  if (error instanceof Diagnostic) {
+    if (error.span === undefined || call?.kind !== 'string' || call.offsets.length === 0) return error.at(span);
+    return error.movedBy((index) => toOffset(call, index));
+  }
+  const place = issue.path.length === 0 ? exe : `${exe}: ${issue.path.join('.')}`;
+  return new Diagnostic('invalid_value', `${place}: ${issue.message}`, { span, cause: error });
+}
+
+interface Issue {
+  readonly message: string;
+  readonly path: readonly string[];
+}
+
+function issueOf(error: unknown): Issue {
+  if (typeof error !== 'object' || error === null) return { message: String(error), path: [] };
+  const first: unknown = 'issues' in error && Array.isArray(error.issues) ? error.issues[0] : error;
+  const { message, path } = (first ?? {}) as { readonly message?: unknown; readonly path?: unknown };
+  const keys = Array.isArray(path) ? path.map(String) : [];
+  const known = keys[0] === undefined || ['call', 'params', 'config'].includes(keys[0]);
+  return { message: typeof message === 'string' && message !== '' ? message : String(error), path: known ? keys : ['config', ...keys] };
+}
+
+/** The value that the path leads to, or the last one before it. */
+function placeOf([field = '', ...keys]: readonly string[], fields: Fields): Span | undefined {
+  let value = fields.get(field);
+  let span = value?.span;
+  for (const key of keys) {
+    value = value?.kind === 'object' ? value.entries.find((entry) => entry.key.text === key)?.value : undefined;
+    span = value?.span ?? span;
+  }
+  return span;
+}
+
+function bindConfig(fields: Fields): JsonObject {
+  const config = fields.object('config');
+  return config === undefined ? {} : objectOf(config);
+}
+
+function bindIsolation(fields: Fields): Schedule['isolation'] {
+  return fields.word('isolation', ['none', 'thread', 'process']) ?? 'thread';
 }
 
 interface BoundTiming {

@@ -1,0 +1,74 @@
+// What a thread of the pool does with a task: one run of a handler. The port is the run's own, and closes with it; that it closes
+// without an end tells the other side that the thread is gone.
+
+import { readFileSync } from 'node:fs';
+import type { MessagePort } from 'node:worker_threads';
+import type { Assignment, FromGuest, ToGuest } from '../messages.ts';
+import { Guest, type Used, type Wire } from './guest.ts';
+
+export interface ThreadTask extends Assignment {
+  readonly port: MessagePort;
+  /** How many messages with lines were sent, and how many were heard. */
+  readonly lines: Int32Array;
+}
+
+/** So many messages with lines may be on their way: a flood waits here, as it would before a full pipe. */
+const mostUnheard = 16;
+
+const guest = new Guest(used);
+let current: Wire | undefined;
+
+export default async function run({ port, lines, ...assignment }: ThreadTask): Promise<void> {
+  const wire = wireOf(port, lines);
+  current = wire;
+  try {
+    const end = await guest.run(assignment, wire);
+    wire.send(end === 'stale' ? { kind: 'stale' } : { kind: 'end', end });
+  } finally {
+    current = undefined;
+    port.close();
+  }
+}
+
+function wireOf(port: MessagePort, lines: Int32Array): Wire {
+  return {
+    send: (message: FromGuest) => port.postMessage(message),
+    sendLines: (batch) => {
+      const sent = Atomics.add(lines, 0, 1) + 1;
+      port.postMessage({ kind: 'lines', lines: batch });
+      for (let heard = Atomics.load(lines, 1); sent - heard > mostUnheard; heard = Atomics.load(lines, 1))
+        Atomics.wait(lines, 1, heard, 1_000);
+    },
+    hear: (listener) => port.on('message', (message: ToGuest) => listener(message)),
+  };
+}
+
+/** The CPU time of this thread alone; where the system does not show it nobody knows. */
+function used(): Used {
+  let cpuMs: number | null = null;
+  try {
+    cpuMs = Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[0]) / 1e6;
+  } catch {
+    // Not Linux.
+  }
+  return { cpuMs, peakMemoryBytes: null };
+}
+
+process.on('uncaughtException', (error) => guest.fail(error));
+
+const exit = process.exit.bind(process);
+process.exit = (code) => {
+  guest.flush();
+  current?.send({
+    kind: 'end',
+    end: {
+      result: null,
+      error: { code: 'run_failed', message: `it called process.exit(${code ?? ''}) before it answered`, detail: null },
+      notes: [],
+      cpuMs: null,
+      peakMemoryBytes: null,
+      reusable: false,
+    },
+  });
+  return exit(code);
+};
