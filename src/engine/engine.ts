@@ -100,6 +100,8 @@ export class Engine {
   readonly admission: Admission;
   /** Statements that call cadence functions over tables pass one at a time: several at once keep this thread from its timers. */
   readonly cadenceGate = new Turnstile();
+  /** Statements that define what somebody else has just defined are tried again here, one after another. */
+  readonly losers = new Turnstile();
   /** What sessions ask of pg_cron's functions. */
   readonly jobQueues: JobQueues;
   readonly readOnly: boolean;
@@ -351,9 +353,9 @@ export class Engine {
   async #end(): Promise<void> {
     await this.scheduler.stop({ graceMs: this.#graceMs });
     await this.logs.close();
+    await this.worker.close();
     await this.#housekeeping?.stop();
     this.storage.stop();
-    await this.worker.close();
     await this.database.close();
   }
 }

@@ -29,6 +29,8 @@ export interface SessionOptions {
   readonly actor: string;
   /** May change global settings. */
   readonly admin: boolean;
+  /** Where definitions come from, if not from a person, and what is written beside them in their transaction. */
+  readonly origin?: { readonly source: string | null; beforeCommit(connection: Connection): Promise<void> };
 }
 
 export class Session {
@@ -298,11 +300,13 @@ export class Session {
     for (let tries = 1; ; tries++) {
       const alone = this.transaction === 'none';
       try {
-        return await work();
+        // Those that have lost once go one after another, so that they do not beat each other again.
+        return await (tries === 1 ? work() : this.#engine.losers.run(work));
       } catch (error) {
         const lost = error instanceof Diagnostic && (error.code === 'conflict' || error.code === 'constraint');
         if (lost && (!alone || tries >= mostTries)) throw changedMeanwhile(error);
         if (!lost) throw error;
+        await this.#engine.clock.sleep(Math.random() * Math.min(2 ** tries, longestRestMs));
       }
     }
   }
@@ -379,6 +383,7 @@ export class Session {
       const isAtWork = (runId: string): boolean => scheduler.running(runId) !== undefined;
       await cancelWaiting(this.#connection, sql, { scheduleId, reason: 'dropped', at, isAtWork });
     }
+    await this.#options.origin?.beforeCommit(this.#connection);
   }
 
   #forgetDefined(): void {
@@ -398,7 +403,7 @@ export class Session {
       database: engine.database.catalogue,
       now: engine.clock.now(),
       actor: this.#options.actor,
-      source: null,
+      source: this.#options.origin?.source ?? null,
       executors: engine.worker.executors,
       engine,
       nextScheduleId: () => engine.nextScheduleId(),
@@ -435,7 +440,9 @@ const passesWithItsRuns: ReadonlySet<Statement['kind']> = new Set([
   'tailRun',
 ]);
 
-const mostTries = 5;
+const mostTries = 12;
+/** Between two tries; a transaction of others takes some milliseconds. */
+const longestRestMs = 100;
 
 const heldUpTries = 3;
 
