@@ -23,9 +23,13 @@ import type { NativeDatabase } from './store/duckdb/native.ts';
 import type { Sql } from './store/duckdb/sql.ts';
 
 export interface RunLog {
+  /** As many as it keeps. */
+  readonly mostLines: number;
   write(line: Pick<LogLine, 'step' | 'stream' | 'level' | 'line'>): void;
   /** So many lines came here and are not told: of a flood. Costs nothing. */
   drop(count: number): void;
+  /** What came so far is durable, or cannot be: what commits now may say that it is done. */
+  flush(): Promise<void>;
   /** All lines are durable, or cannot be. Safe to call twice. */
   end(): Promise<void>;
 }
@@ -68,6 +72,8 @@ export class RunLogs {
   /** Begins when what is being written has been; all who ask meanwhile wait for the same. */
   #next: Promise<void> | undefined;
   #failures = 0;
+  /** What failed may be there all the same: it is tried again as it was. */
+  #unsure: readonly LogLine[] | undefined;
   #isClosed = false;
 
   constructor(parts: RunLogsParts) {
@@ -81,12 +87,14 @@ export class RunLogs {
     run.writers += 1;
     let ending: Promise<void> | undefined;
     return {
+      mostLines,
       write: (line) => {
         if (ending === undefined) this.#take(run, run.lineOf(line, this.#parts.clock.now()));
       },
       drop: (count) => {
-        if (ending === undefined) run.drop(count);
+        if (ending === undefined) this.#drop(run, count);
       },
+      flush: () => this.#flushRun(run),
       end: () => {
         ending ??= this.#end(run);
         return ending;
@@ -123,10 +131,25 @@ export class RunLogs {
     else run.hold(line);
   }
 
+  #drop(run: LinesOfRun, count: number): void {
+    if (count <= 0) return;
+    const mark = run.mark(count, this.#parts.clock.now());
+    for (const feed of this.#feeds.get(run.runId) ?? []) feed.add(mark);
+    run.drop(count);
+  }
+
   #add(line: LogLine): void {
     this.#waiting.push(line);
     // After a failure there is another timer.
     if (this.#failures === 0) this.#timer ??= this.#parts.clock.after(writeEveryMs, () => void this.#flush());
+  }
+
+  async #flushRun(run: LinesOfRun): Promise<void> {
+    const { clock } = this.#parts;
+    // Once, or what is kept would grow with each time.
+    if (!run.hasFlushed) for (const line of run.takeHeld(clock.now())) this.#add(line);
+    run.hasFlushed = true;
+    await this.#written(clock.monotonicMs());
   }
 
   async #end(run: LinesOfRun): Promise<void> {
@@ -168,11 +191,12 @@ export class RunLogs {
 
   async #writeAll(): Promise<void> {
     while (this.#waiting.length > 0 && !this.#isClosed) {
-      const batch = this.#waiting.first(batchLines, batchCost);
+      const batch = this.#unsure ?? this.#waiting.first(batchLines, batchCost);
       try {
-        await this.#write(batch, this.#failures > 0);
+        await this.#write(batch, this.#unsure !== undefined);
       } catch (error) {
         this.#failures += 1;
+        this.#unsure = batch;
         if (!passes(error) && this.#failures >= mostTries) {
           this.#giveUp(batch);
           continue;
@@ -182,6 +206,7 @@ export class RunLogs {
         return;
       }
       this.#failures = 0;
+      this.#unsure = undefined;
       for (const _ of batch) this.#waiting.shift();
     }
   }
@@ -207,6 +232,7 @@ export class RunLogs {
   /** Of these stays how many they were. */
   #giveUp(batch: readonly LogLine[]): void {
     this.#failures = 0;
+    this.#unsure = undefined;
     for (const { runId } of batch) {
       this.#waiting.shift();
       this.#runs.get(runId)?.lose();
@@ -235,6 +261,8 @@ class LinesOfRun {
   readonly runId: string;
   /** As many as write for it. */
   writers = 0;
+  /** The last lines so far have been written before its end. */
+  hasFlushed = false;
   readonly #mostFirst: number;
   readonly #mostLast: number;
   /** Of all runs. */
@@ -291,7 +319,7 @@ class LinesOfRun {
 
   /** What was held before is not among the last any more. */
   drop(count: number): void {
-    if (this.keepsNone || count <= 0) return;
+    if (this.keepsNone) return;
     this.#isFull = true;
     this.#dropped += count + this.#clear().length;
     // Room for the line that will say so.
@@ -308,11 +336,13 @@ class LinesOfRun {
     const lines = this.#last.all();
     if (this.#dropped === 0) return lines;
     const [first] = lines;
-    const count = `${this.#dropped} ${this.#dropped === 1 ? 'line' : 'lines'} dropped`;
-    const mark = { step: null, stream: 'scheduler', level: 'warn', line: count } as const;
-    if (first === undefined) return [this.lineOf(mark, now)];
+    const mark = this.mark(this.#dropped, now);
     // Right before the first of the last.
-    return [{ ...mark, runId: this.runId, loggedAt: (Math.round(first.loggedAt * 1000) - 1) / 1000 }, ...lines];
+    return first === undefined ? [mark] : [{ ...mark, loggedAt: (Math.round(first.loggedAt * 1000) - 1) / 1000 }, ...lines];
+  }
+
+  mark(count: number, now: Instant): LogLine {
+    return this.lineOf({ step: null, stream: 'scheduler', level: 'warn', line: `${count} ${count === 1 ? 'line' : 'lines'} dropped` }, now);
   }
 
   takeHeld(now: Instant): readonly LogLine[] {

@@ -22,7 +22,16 @@ export function openTask(plan: TaskPlan, parts: OpenTaskParts): OpenTask {
     log,
     progress: (fraction, message = null) => parts.progress(fraction, message === null ? null : masked(message, plan.secrets)),
   };
-  return { task, transaction, close };
+  return {
+    task,
+    transaction: async () => {
+      const connection = await transaction();
+      // It is about to commit together with the row that closes the run.
+      if (connection !== undefined) await parts.log.flush();
+      return connection;
+    },
+    close,
+  };
 }
 
 /** A secret has no place in a log, even where the work itself prints it. */
