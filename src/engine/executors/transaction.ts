@@ -23,8 +23,8 @@ export interface TransactionWork {
   /** How its own transaction closes it; undefined: rolled back at the end, and nothing is closed. */
   readonly ending: Ending | undefined;
   effects(connection: Connection): Promise<Effects>;
-  /** Inside the transaction, on a connection that is ended when the time is up. */
-  perform(connection: Connection): Promise<Performed>;
+  /** Inside the transaction, on a connection whose statements `signal` ends. */
+  perform(connection: Connection, signal: AbortSignal): Promise<Performed>;
   /** Held after two conflicts, so that a long run is not beaten for ever by short ones. */
   locked<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -82,6 +82,7 @@ async function attempt(
   let sent: 'removed' | 'marked' | undefined;
   try {
     effects = await work.effects(connection);
+    if (effects !== 'inside' && ending === undefined) throw notTakenBack(effects);
     if (effects !== 'inside') {
       guarantee = 'at_least_once';
       await ending?.begin();
@@ -89,7 +90,7 @@ async function attempt(
     const zone = `SET TimeZone = ${literal(work.zone)}`;
     if (effects === 'apart') await connection.send(zone, 'none');
     else await connection.send(`${zone}; BEGIN; ${rememberTransaction}`, 'open');
-    const performed = await work.perform(connection.until(deadline.signal));
+    const performed = await work.perform(connection.until(deadline.signal), deadline.signal);
     outcome = { state: 'succeeded', reason: null, ...performed, error: null, guarantee, conflicts };
     // From here on an interrupt could hit the COMMIT, and an error from COMMIT proves nothing.
     if (!deadline.hold()) throw new Diagnostic('cancelled', 'stopped before it was committed');
@@ -148,6 +149,11 @@ export async function withCalled(
     called.push(...(await withCalled(stored.routine.body.statements, catalogue, seen)));
   }
   return [...texts, ...called];
+}
+
+function notTakenBack(effects: 'outside' | 'apart'): Diagnostic {
+  const what = effects === 'outside' ? 'it writes a file' : 'its statements commit by themselves';
+  return new Diagnostic('unsupported', `a dry run cannot take back what it does: ${what}`, { hint: 'run it without DRY RUN' });
 }
 
 function fenced(run: OpenRun): Diagnostic {

@@ -10,8 +10,8 @@ import { Items, Tally } from './items.ts';
 import { givenToStep, type Item, itemPaths, pathKey } from './job.ts';
 import { countIn, type KnownResult, keepingText, readPortion } from './results.ts';
 import { sqlBodyOf } from './sqlStep.ts';
-import type { Stage, Unit } from './stage.ts';
-import { failedBy, type StepEnd } from './stepEnd.ts';
+import type { Stage } from './stage.ts';
+import { failedBy, type StepEnd, type Unit } from './stepEnd.ts';
 import { act, cutOff, giveUp, runUnit } from './unit.ts';
 
 const itemsAtOnce = 1000;

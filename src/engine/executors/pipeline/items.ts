@@ -3,7 +3,7 @@
 
 import { Turnstile } from '../../../core/turnstile.ts';
 import type { Item } from './job.ts';
-import type { StepEnd } from './stepEnd.ts';
+import { objectIn, type StepEnd } from './stepEnd.ts';
 
 export class Items {
   readonly total: number;
@@ -64,14 +64,9 @@ export class Tally {
     if (first === undefined) return { ...common, verdict: 'continue', state: 'succeeded', reason: null, error: null };
     const { end, index } = first;
     const message = `item ${index}: ${end.reason ?? end.state}`;
-    const error = { code: end.error?.code ?? 'run_failed', message, detail: detailOf(end, index) };
+    const error = { code: end.error?.code ?? 'run_failed', message, detail: { item: index, ...objectIn(end.error?.detail ?? null) } };
     if (this.decisive !== undefined) return { ...common, verdict: end.verdict, state: 'failed', reason: message, error };
     const failed = `${this.failed} of ${total} items failed`;
     return { ...common, verdict: 'continue', state: 'failed', reason: `${failed}, the first: ${message}`, error };
   }
-}
-
-function detailOf({ error }: StepEnd, item: number) {
-  const detail = error?.detail ?? null;
-  return detail !== null && typeof detail === 'object' && !Array.isArray(detail) ? { item, ...detail } : { item };
 }

@@ -120,6 +120,10 @@ export class Graph {
     }
   }
 
+  get all(): readonly KnownResult[] {
+    return [...this.#results.values()];
+  }
+
   result(name: string): KnownResult | undefined {
     return this.#results.get(nameKey(name));
   }

@@ -2,7 +2,6 @@
 // the connections they work on and the rows they leave.
 
 import { Diagnostic } from '../../../core/diagnostic.ts';
-import type { Instant } from '../../../core/instant.ts';
 import { nameKey } from '../../../core/name.ts';
 import { Turnstile } from '../../../core/turnstile.ts';
 import { noPast, type Past, pastKey, type StepRun } from '../../../scheduler/pipeline.ts';
@@ -14,15 +13,7 @@ import type { Ending } from '../ending.ts';
 import type { Bindings } from '../statements.ts';
 import { firstValue, Graph, type Item, type PipelineJob, type PipelineParts, Procedures } from './job.ts';
 import { durablePlace, type KnownResult, type Place, type Target, viewsText } from './results.ts';
-import type { StepEnd } from './stepEnd.ts';
-
-/** One try of a step, or of an item of it: where a row belongs. */
-export interface Unit {
-  readonly step: PipelineStep;
-  readonly item: Item | null;
-  readonly attempt: number;
-  readonly startedAt: Instant;
-}
+import { rowOf, type StepEnd, type Unit } from './stepEnd.ts';
 
 export class Stage {
   readonly parts: PipelineParts;
@@ -150,22 +141,9 @@ export class Stage {
 
   // ---- Rows ----
 
-  rowOf({ step, item, attempt, startedAt }: Unit, end: StepEnd, kind: string = step.work.kind): StepRun {
-    return {
-      runId: this.job.run.runId,
-      step: step.name,
-      item: item?.index ?? null,
-      kind,
-      state: end.state,
-      reason: end.reason,
-      attempt,
-      startedAt,
-      finishedAt: this.parts.clock.now(),
-      rowsChanged: end.rowsChanged,
-      result: end.result ?? end.error?.detail ?? null,
-      errorMessage: end.error?.message ?? null,
-      verdict: end.verdict,
-    };
+  rowOf(unit: Unit, end: StepEnd, kind?: string): StepRun {
+    const { job, parts } = this;
+    return rowOf(unit, end, { runId: job.run.runId, finishedAt: parts.clock.now(), ...(kind === undefined ? {} : { kind }) });
   }
 
   /** Rows that belong to no transaction of a step. */

@@ -1,12 +1,16 @@
 // How a step of a pipeline, or an item of one, has ended.
 
 import { Diagnostic } from '../../../core/diagnostic.ts';
-import type { JsonValue } from '../../../core/jsonValue.ts';
-import type { Past, Verdict } from '../../../scheduler/pipeline.ts';
+import type { Instant } from '../../../core/instant.ts';
+import type { JsonObject, JsonValue } from '../../../core/jsonValue.ts';
+import type { Past, StepRun, Verdict } from '../../../scheduler/pipeline.ts';
 import type { ClosedState, Outcome, RunError } from '../../../scheduler/run.ts';
 import type { PipelineStep } from '../../routine.ts';
+import type { Value } from '../../value.ts';
 import { stopReason } from '../deadline.ts';
 import { failedOutcome } from '../outcome.ts';
+import type { Item } from './job.ts';
+import type { KnownResult } from './results.ts';
 import { type Found, Unexpected } from './sqlStep.ts';
 
 export interface StepEnd {
@@ -23,6 +27,69 @@ export const nothingFound = { reason: null, error: null, result: null, rowsChang
 
 export function endOf({ state, reason, error, result, rowsChanged }: Outcome, verdict: Verdict | null): StepEnd {
   return { verdict, state, reason, error, result, rowsChanged };
+}
+
+/** One try of a step, or of an item of it: where a row belongs. */
+export interface Unit {
+  readonly step: PipelineStep;
+  readonly item: Item | null;
+  readonly attempt: number;
+  readonly startedAt: Instant;
+}
+
+/** `kind`: that of the row that closes a for_each is not the kind of its work. */
+export function rowOf(
+  { step, item, attempt, startedAt }: Unit,
+  end: StepEnd,
+  { runId, finishedAt, kind = step.work.kind }: { readonly runId: string; readonly finishedAt: Instant; readonly kind?: string },
+): StepRun {
+  return {
+    runId,
+    step: step.name,
+    item: item?.index ?? null,
+    kind,
+    state: end.state,
+    reason: end.reason,
+    attempt,
+    startedAt,
+    finishedAt,
+    rowsChanged: end.rowsChanged,
+    result: end.result ?? end.error?.detail ?? null,
+    errorMessage: end.error?.message ?? null,
+    verdict: end.verdict,
+  };
+}
+
+/** What has become of the pipeline that this step has ended. */
+export function decidedBy(step: PipelineStep, { verdict, reason, state, error }: StepEnd): Pick<Outcome, 'state' | 'reason' | 'error'> {
+  if (verdict === 'skip') return { state: 'skipped', reason: reason ?? `step ${step.name} ended it`, error: null };
+  const message = `step ${step.name}: ${reason ?? state}`;
+  return {
+    state: 'failed',
+    reason: message,
+    error: { code: error?.code ?? 'run_failed', message, detail: { step: step.name, ...objectIn(error?.detail ?? null) } },
+  };
+}
+
+export function objectIn(value: JsonValue): JsonObject {
+  return value !== null && typeof value === 'object' && !Array.isArray(value) ? (value as JsonObject) : {};
+}
+
+/** What an `if` has answered, where that is not true. */
+export function refusedBy(value: Value | undefined): StepEnd {
+  const answer = value === undefined ? 'without a row' : value === null ? 'NULL' : String(value);
+  return { ...nothingFound, verdict: 'continue', state: 'skipped', reason: `if: the condition was ${answer}` };
+}
+
+/** Why a result is not there, for steps that name it. */
+export function missingBecause(as: string, step: PipelineStep, { state }: Pick<StepEnd, 'state'>): string {
+  if (state === 'succeeded') return `result ${as} of step ${step.name} is not kept any more: a new run begins with the first step`;
+  const became = state === 'skipped' ? 'was skipped' : state === 'timed_out' ? 'timed out' : 'failed';
+  return `there is no result ${as}, because step ${step.name} ${became}`;
+}
+
+export function foreignTo(result: KnownResult): string {
+  return `result ${result.name} is what step ${result.step} keeps, and this step runs alone`;
 }
 
 /** undefined: it has not ended before. */

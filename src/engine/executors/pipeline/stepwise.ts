@@ -6,7 +6,7 @@ import type { JsonValue } from '../../../core/jsonValue.ts';
 import { nameKey } from '../../../core/name.ts';
 import { Progression, pastOf, type StepRun } from '../../../scheduler/pipeline.ts';
 import type { Execution } from '../../../scheduler/ports.ts';
-import type { Outcome, RunError } from '../../../scheduler/run.ts';
+import type { Outcome } from '../../../scheduler/run.ts';
 import type { PipelineStep } from '../../routine.ts';
 import { Connection, Typed } from '../../store/duckdb/connection.ts';
 import { literal } from '../../store/duckdb/literal.ts';
@@ -22,8 +22,8 @@ import { runItems } from './forEach.ts';
 import { givenToPipeline, ownOf, type PipelineJob, type PipelineParts } from './job.ts';
 import { durablePlace, parametersTable, presentResults } from './results.ts';
 import { askCondition } from './sqlStep.ts';
-import { Stage, type Unit } from './stage.ts';
-import { endBefore, failedBy, nothingFound, type StepEnd } from './stepEnd.ts';
+import { Stage } from './stage.ts';
+import { decidedBy, endBefore, failedBy, foreignTo, missingBecause, nothingFound, refusedBy, type StepEnd, type Unit } from './stepEnd.ts';
 import { cutOff, giveUp, runUnit } from './unit.ts';
 
 export function executeStepwise(parts: PipelineParts, job: PipelineJob, ending: Ending, signal: AbortSignal): Promise<Execution> {
@@ -91,9 +91,7 @@ class Stepwise {
       const end = endBefore(stage.pastOf(step.name, null));
       if (end !== undefined) this.#tellMissing(step, end);
     }
-    for (const { name, step } of foreignResults) {
-      stage.missing.set(nameKey(name), `result ${name} is what step ${step} keeps, and this step runs alone`);
-    }
+    for (const result of foreignResults) stage.missing.set(nameKey(result.name), foreignTo(result));
   }
 
   /** Of the same fire, this one among them. The first gives its name to the tables of results. */
@@ -134,15 +132,10 @@ class Stepwise {
   }
 
   /** Why the steps behind this one do not find what it keeps. */
-  #tellMissing({ as, name }: PipelineStep, { state }: StepEnd): void {
+  #tellMissing(step: PipelineStep, end: StepEnd): void {
+    const { as } = step;
     const { present, missing } = this.#stage;
-    if (as === undefined || present.has(nameKey(as)) || missing.has(nameKey(as))) return;
-    const became = state === 'skipped' ? 'was skipped' : state === 'timed_out' ? 'timed out' : 'failed';
-    const why =
-      state === 'succeeded'
-        ? `result ${as} of step ${name} is not kept any more: a new run begins with the first step`
-        : `there is no result ${as}, because step ${name} ${became}`;
-    missing.set(nameKey(as), why);
+    if (as !== undefined && !present.has(nameKey(as)) && !missing.has(nameKey(as))) missing.set(nameKey(as), missingBecause(as, step, end));
   }
 
   // ---- The graph ----
@@ -211,8 +204,7 @@ class Stepwise {
         askCondition(connection.until(stage.signal), condition, stage.bindings, this.#job.zone),
       );
       if (value === true) return undefined;
-      const answer = value === undefined ? 'without a row' : value === null ? 'NULL' : String(value);
-      const end: StepEnd = { ...nothingFound, verdict: 'continue', state: 'skipped', reason: `if: the condition was ${answer}` };
+      const end = refusedBy(value);
       await stage.write([stage.rowOf(unit, end)]);
       return end;
     } catch (error) {
@@ -240,7 +232,8 @@ class Stepwise {
     if (isLost) return { outcome: this.#cutShort(undefined), closed: 'no' };
     // Whoever says stop when all has been done comes too late.
     if (verdict === 'continue' && endedCount === this.#job.pipeline.steps.length) return this.#succeed();
-    const outcome = this.#decisive === undefined ? this.#cutShort(undefined) : this.#decidedBy(this.#decisive.step, this.#decisive.end);
+    const outcome =
+      this.#decisive === undefined ? this.#cutShort(undefined) : this.#outcome(decidedBy(this.#decisive.step, this.#decisive.end));
     if (outcome.state !== 'interrupted') await this.#writeNotBegun(outcome);
     return { outcome, closed: 'no' };
   }
@@ -268,16 +261,6 @@ class Stepwise {
     } finally {
       await connection.close();
     }
-  }
-
-  /** A step has ended the pipeline. */
-  #decidedBy(step: PipelineStep, { verdict, reason, state, error: told }: StepEnd): Outcome {
-    if (verdict === 'skip') return this.#outcome({ state: 'skipped', reason: reason ?? `step ${step.name} ended it`, error: null });
-    const message = `step ${step.name}: ${reason ?? state}`;
-    const detail = told?.detail ?? null;
-    const more = detail !== null && typeof detail === 'object' && !Array.isArray(detail) ? detail : {};
-    const error: RunError = { code: told?.code ?? 'run_failed', message, detail: { step: step.name, ...more } };
-    return this.#outcome({ state: 'failed', reason: message, error });
   }
 
   /** Ended from outside, or by an error that is no step's. What was rolled back leaves the run open for the next start. */

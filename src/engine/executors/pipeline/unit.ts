@@ -21,8 +21,8 @@ import { answeredRows } from './answeredRows.ts';
 import { configOf, givenToPipeline, givenToStep, type Item } from './job.ts';
 import { keepRows } from './results.ts';
 import { effectsOfBody, performBody, type SqlBody, sqlBodyOf } from './sqlStep.ts';
-import type { Stage, Unit } from './stage.ts';
-import { endBefore, endOf, failedBy, nothingFound, type StepEnd, Try } from './stepEnd.ts';
+import type { Stage } from './stage.ts';
+import { endBefore, endOf, failedBy, nothingFound, type StepEnd, Try, type Unit } from './stepEnd.ts';
 
 export async function runUnit(stage: Stage, step: PipelineStep, item: Item | null): Promise<StepEnd> {
   const { clock } = stage.parts;
