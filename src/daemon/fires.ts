@@ -7,7 +7,7 @@ import { formatDuration } from '../core/duration.ts';
 import type { Instant } from '../core/instant.ts';
 import type { Clock, Timer } from '../scheduler/clock.ts';
 import type { Events, SchedulerEvents } from '../scheduler/events.ts';
-import { type ClosedState, type FinishedRun, isFailure } from '../scheduler/run.ts';
+import { type ClosedState, type FinishedRun, isFailure, nameOf } from '../scheduler/run.ts';
 import { localTime, timeText } from './answer.ts';
 import type { Notice } from './notice.ts';
 import { oneLine, truncated, widthOf } from './render/terminalText.ts';
@@ -254,8 +254,8 @@ export class Fires {
   }
 }
 
-function keyOf({ schedule, state, final }: FinishedRun): string {
-  return `${state} ${final} ${schedule}`;
+function keyOf(run: FinishedRun): string {
+  return `${run.state} ${run.final} ${nameOf(run)}`;
 }
 
 class Tally {
@@ -263,10 +263,11 @@ class Tally {
   readonly #failed = new Set<string>();
   runs = 0;
 
-  add({ state, schedule }: FinishedRun): void {
+  add(run: FinishedRun): void {
+    const { state } = run;
     this.runs++;
     this.#states.set(state, (this.#states.get(state) ?? 0) + 1);
-    if (isFailure(state) && this.#failed.size < 4) this.#failed.add(shownName(schedule));
+    if (isFailure(state) && this.#failed.size < 4) this.#failed.add(shownName(nameOf(run)));
   }
 
   /** `35 succeeded, 2 failed: load, sync` */
@@ -302,7 +303,7 @@ function runLine({ run, at }: Fire, { columns = Number.POSITIVE_INFINITY, zone }
   const due = trigger === 'catchup' || trigger === 'backfill' ? `, due ${dueAt(run.scheduledAt, { now: at, zone })}` : '';
   const head: Piece[] = [
     ['faint', `${timeOfDay(at, zone)} `],
-    [around, `${shownName(run.schedule)} `],
+    [around, `${shownName(nameOf(run))} `],
     [look, worded(state)],
     [around, `${state === 'skipped' ? '' : took}${rows}${tries}${due}`],
   ];
@@ -327,8 +328,8 @@ function shortened(reason: string, columns: number): string {
   return room < 10 ? truncated(reason, Math.max(columns, 1)) : `${truncated(reason.slice(0, reason.length - retry.length), room)}${retry}`;
 }
 
-function shownName(schedule: string): string {
-  return truncated(oneLine(schedule), longestName);
+function shownName(name: string): string {
+  return truncated(oneLine(name), longestName);
 }
 
 function worded(state: ClosedState): string {

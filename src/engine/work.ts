@@ -124,7 +124,10 @@ export class Worker {
     const { outcome } = await this.#attempt(run, { counters: noCounters }, undefined, signal);
     return {
       runId: run.runId,
+      scheduleId,
       schedule: name,
+      exe: run.exe,
+      call: run.call,
       trigger: 'manual',
       scheduledAt: now,
       attempt: 1,

@@ -69,7 +69,10 @@ export class Ends {
 function finishedRun({ run, startedAt, finishedAt, state, reason, final, outcome }: Closing): FinishedRun {
   return {
     runId: run.runId,
+    scheduleId: run.scheduleId,
     schedule: run.schedule,
+    exe: run.exe,
+    call: run.call,
     trigger: run.trigger,
     scheduledAt: run.scheduledAt,
     attempt: run.attempt,

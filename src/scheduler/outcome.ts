@@ -41,7 +41,10 @@ export function leftOpen(runId: string): FinishedRun {
   const reason = 'the scheduler stopped; the run stays open for the next start';
   return {
     runId,
+    scheduleId: null,
     schedule: '',
+    exe: '',
+    call: '',
     trigger: 'manual',
     scheduledAt: 0,
     attempt: 1,

@@ -98,7 +98,12 @@ export interface Closing {
 /** What others hear of a run that has ended, an attempt that will be retried included. */
 export interface FinishedRun {
   readonly runId: string;
+  /** null: work that belongs to no schedule's history. */
+  readonly scheduleId: number | null;
+  /** Of an action, the schedule that called it; empty where there is none. */
   readonly schedule: string;
+  readonly exe: string;
+  readonly call: string;
   readonly trigger: Trigger;
   readonly scheduledAt: Instant;
   readonly attempt: number;
@@ -109,6 +114,12 @@ export interface FinishedRun {
   readonly rowsChanged: number | null;
   /** NULL where nothing was begun. */
   readonly durationMs: number | null;
+}
+
+/** The name by which people know a run: `load`, or of an action `load -> tell`. */
+export function nameOf({ scheduleId, schedule, call }: Pick<FinishedRun, 'scheduleId' | 'schedule' | 'call'>): string {
+  if (scheduleId !== null) return schedule;
+  return schedule === '' ? call : `${schedule} -> ${call}`;
 }
 
 /** What a schedule has come to, as its newest closed run knew it. */

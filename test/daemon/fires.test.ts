@@ -35,7 +35,10 @@ class Desk {
     const runId = `run-${++this.#runs}`;
     this.events.emit('run:finished', {
       runId,
+      scheduleId: 1,
       schedule,
+      exe: 'sql',
+      call: 'SELECT 1',
       trigger: 'cron',
       scheduledAt: this.clock.now(),
       attempt: 1,
@@ -86,6 +89,13 @@ describe('the line of a run', () => {
       '02:00:00 daily_backup succeeded in 1.20 s, due Wed 18 Nov 02:00 CET',
       '02:00:00 hourly succeeded in 1.20 s, due 01:00:00',
     ]);
+  });
+
+  it('names what an action calls behind the schedule that calls it, and a pipeline run by hand by itself', () => {
+    desk = new Desk();
+    desk.run('load', { scheduleId: null, exe: 'procedure', call: 'tell' });
+    desk.run('', { scheduleId: null, exe: 'pipeline', call: 'restock', ...failed, final: true, reason: 'no' });
+    expect(desk.take()).toEqual(['02:00:00 load -> tell succeeded in 1.20 s', '02:00:00 restock failed after 12 ms: no']);
   });
 
   it('does not name the schedule twice', () => {

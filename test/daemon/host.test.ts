@@ -51,6 +51,9 @@ class Played implements HostedScheduler {
     this.events.emit('run:finished', {
       runId,
       schedule: 'x',
+      scheduleId: 1,
+      exe: 'sql',
+      call: 'SELECT 1',
       trigger: 'cron',
       scheduledAt: 0,
       attempt: 1,

@@ -5,7 +5,7 @@ import type { JsonValue } from '../../core/jsonValue.ts';
 import type { RunIdStatement, RunScheduleStatement } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
 import type { Scheduler } from '../../scheduler/loop.ts';
-import type { FinishedRun, OpenRun } from '../../scheduler/run.ts';
+import { type FinishedRun, nameOf, type OpenRun } from '../../scheduler/run.ts';
 import { bindParameter } from '../bind/arguments.ts';
 import type { Result } from '../result.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
@@ -101,9 +101,10 @@ function told(finished: readonly FinishedRun[], statement: RunScheduleStatement)
 }
 
 /** That a run was skipped is no failure: it was asked whether it should run, and answered. */
-export function failureOf({ schedule, state, reason, runId }: FinishedRun, span: Span | undefined, dryRun = false): Diagnostic | undefined {
+export function failureOf(run: FinishedRun, span: Span | undefined, dryRun = false): Diagnostic | undefined {
+  const { state, reason, runId } = run;
   if (state === 'succeeded' || state === 'skipped') return undefined;
-  return new Diagnostic('run_failed', `${schedule}: ${state.replace('_', ' ')}${reason === null ? '' : `; ${reason}`}`, {
+  return new Diagnostic('run_failed', `${nameOf(run)}: ${state.replace('_', ' ')}${reason === null ? '' : `; ${reason}`}`, {
     span,
     hint: dryRun ? undefined : `EXPLAIN RUN '${runId}'; tells more`,
   });

@@ -95,7 +95,17 @@ class Terminal {
 
   /** A run of the scheduler ends. */
   finish(schedule: string, more: Partial<FinishedRun> = {}): void {
-    const run = { runId: schedule, schedule, trigger: 'cron', attempt: 1, state: 'succeeded', reason: null, final: true } as const;
+    const target = { scheduleId: 1, exe: 'sql', call: 'SELECT 1' } as const;
+    const run = {
+      runId: schedule,
+      schedule,
+      ...target,
+      trigger: 'cron',
+      attempt: 1,
+      state: 'succeeded',
+      reason: null,
+      final: true,
+    } as const;
     this.events.emit('run:finished', { ...run, scheduledAt: 0, result: null, rowsChanged: null, durationMs: 3, ...more });
   }
 
