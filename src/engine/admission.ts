@@ -1,10 +1,14 @@
 // One gate in front of every native call. libuv has one pool of threads for DuckDB, files and DNS alike, and a query keeps its
 // thread until it ends: with every thread taken by sessions a tick waited 4.8 s. So two threads belong to the ledger alone, and
-// of heavy statements (sessions and runs together) twice as many as there are cores are let in. Neither of these two can shut
-// the other out: one statement of each always passes.
+// two limits hold for heavy statements, those of sessions and runs together:
+//   - as many as twice the cores may be new. More at once are no faster, and short ones end sooner where fewer share a core;
+//   - one that has been at work for a moment is not counted among those any more, or a few that never end would stop all
+//     others. What is left of the pool then bounds them all.
+// Neither sessions nor runs can shut the other out: one statement of each always passes.
 
 import { availableParallelism } from 'node:os';
 import { Diagnostic } from '../core/diagnostic.ts';
+import { type Clock, systemClock, type Timer } from '../scheduler/clock.ts';
 
 /** Who asks: the scheduler's own small statements, somebody's session, or a run. */
 export type AdmissionClass = 'ledger' | 'session' | 'run';
@@ -16,6 +20,7 @@ export interface AdmissionOptions {
   /** Threads of the pool; Node has 4 unless UV_THREADPOOL_SIZE said otherwise before it started. */
   readonly poolSize?: number;
   readonly cores?: number;
+  readonly clock?: Clock;
 }
 
 interface Waiting {
@@ -23,29 +28,46 @@ interface Waiting {
   admit(): void;
 }
 
+interface Place {
+  readonly sinceMs: number;
+}
+
 const nodeDefaultPoolSize = 4;
 
 /** Left to files, DNS and connecting, where the pool has room for it. */
 const spareThreads = 4;
 
+/**
+ * How long a heavy statement counts as new: the longest that the next one waits for it while the pool has room. Below the
+ * lateness that hostile work may cause (250 ms), and far above what a short statement takes.
+ */
+export const newForMs = 150;
+
 export class Admission {
-  /** Of sessions and runs together. */
+  /** New ones, of sessions and runs together. */
   readonly heavyLimit: number;
+  /** Of sessions and runs together, however long they have been at work. */
+  readonly mostAtOnce: number;
   readonly ledgerLimit: number;
   /** What to say to whoever opened the database, when the pool allows less than the cores would. */
   readonly warning: string | undefined;
+  readonly #clock: Clock;
   readonly #active: Record<AdmissionClass, number> = { ledger: 0, session: 0, run: 0 };
   readonly #waiting: Record<AdmissionClass, Waiting[]> = { ledger: [], session: [], run: [] };
+  /** The oldest first. */
+  readonly #new = new Set<Place>();
+  #timer: Timer | undefined;
   #newestNumber = 0;
 
-  constructor(options: AdmissionOptions = {}) {
-    const poolSize = options.poolSize ?? nodeDefaultPoolSize;
-    const wanted = 2 * (options.cores ?? availableParallelism());
+  constructor({ poolSize = nodeDefaultPoolSize, cores = availableParallelism(), clock = systemClock }: AdmissionOptions = {}) {
+    this.#clock = clock;
+    const wanted = 2 * cores;
     this.ledgerLimit = poolSize > 2 ? 2 : 1;
     const spare = Math.min(spareThreads, Math.max(poolSize - nodeDefaultPoolSize, 0));
     // One more than the limit may run: the single one of a class that the other would shut out.
     const room = poolSize - this.ledgerLimit - spare - 1;
-    this.heavyLimit = Math.max(Math.min(wanted, room), 1);
+    this.mostAtOnce = Math.max(room, 1);
+    this.heavyLimit = Math.min(wanted, this.mostAtOnce);
     if (this.heavyLimit < wanted) {
       const statements = this.heavyLimit === 1 ? '1 heavy statement runs' : `${this.heavyLimit} heavy statements run`;
       const enough = wanted + 1 + 2 + spareThreads;
@@ -66,7 +88,7 @@ export class Admission {
   async enter(who: AdmissionClass, signal?: AbortSignal): Promise<Release> {
     if (signal?.aborted === true) throw cancelled();
     if (this.#waiting[who].length === 0 && this.#hasRoom(who)) return this.#admit(who);
-    await new Promise<void>((resolve, reject) => {
+    return new Promise<Release>((resolve, reject) => {
       const queue = this.#waiting[who];
       const abort = () => {
         queue.splice(queue.indexOf(waiting), 1);
@@ -78,14 +100,13 @@ export class Admission {
         admit: () => {
           signal?.removeEventListener('abort', abort);
           // Counted here and not when the caller goes on, or a third could slip in between.
-          this.#active[who] += 1;
-          resolve();
+          resolve(this.#admit(who));
         },
       };
       signal?.addEventListener('abort', abort, { once: true });
       queue.push(waiting);
+      this.#waitForAge();
     });
-    return this.#release(who);
   }
 
   active(who: AdmissionClass): number {
@@ -102,25 +123,35 @@ export class Admission {
       case 'ledger':
         return ledger < this.ledgerLimit;
       case 'session':
-        return session === 0 || session + run < this.heavyLimit;
+        return session === 0 || this.#hasHeavyRoom(session + run);
       case 'run':
-        return run === 0 || session + run < this.heavyLimit;
+        return run === 0 || this.#hasHeavyRoom(session + run);
       default:
         return who satisfies never;
     }
   }
 
-  #admit(who: AdmissionClass): Release {
-    this.#active[who] += 1;
-    return this.#release(who);
+  #hasHeavyRoom(active: number): boolean {
+    if (active < this.heavyLimit) return true;
+    if (active >= this.mostAtOnce) return false;
+    const oldestMs = this.#clock.monotonicMs() - newForMs;
+    for (const place of this.#new) {
+      if (place.sinceMs > oldestMs) break;
+      this.#new.delete(place);
+    }
+    return this.#new.size < this.heavyLimit;
   }
 
-  #release(who: AdmissionClass): Release {
+  #admit(who: AdmissionClass): Release {
+    this.#active[who] += 1;
+    const place: Place = { sinceMs: this.#clock.monotonicMs() };
+    if (who !== 'ledger') this.#new.add(place);
     let released = false;
     return () => {
       if (released) return;
       released = true;
       this.#active[who] -= 1;
+      this.#new.delete(place);
       this.#letIn();
     };
   }
@@ -135,10 +166,29 @@ export class Admission {
         if (head === undefined || !this.#hasRoom(who)) continue;
         if (oldest === undefined || head.number < oldest.head.number) oldest = { head, queue };
       }
-      if (oldest === undefined) return;
+      if (oldest === undefined) break;
       oldest.queue.shift();
       oldest.head.admit();
     }
+    this.#waitForAge();
+  }
+
+  /** While somebody waits, and there is a thread for him: until the oldest of the new ones is new no more. */
+  #waitForAge(): void {
+    if (this.#timer !== undefined) return;
+    const { session, run } = this.#active;
+    if (this.#waiting.session.length + this.#waiting.run.length === 0 || session + run >= this.mostAtOnce) return;
+    const [oldest] = this.#new;
+    if (oldest === undefined) return;
+    const inMs = oldest.sinceMs + newForMs - this.#clock.monotonicMs();
+    this.#timer = this.#clock.after(
+      Math.max(inMs, 1),
+      () => {
+        this.#timer = undefined;
+        this.#letIn();
+      },
+      { keepsProcessAlive: false },
+    );
   }
 }
 

@@ -127,7 +127,7 @@ export class Engine {
     options: EngineOptions,
   ): Promise<Engine> {
     const sql = sqlFor(database.catalogue);
-    const admission = new Admission(options.poolSize === undefined ? {} : { poolSize: options.poolSize });
+    const admission = new Admission({ clock, ...(options.poolSize === undefined ? {} : { poolSize: options.poolSize }) });
     // It is made before the engine, because DuckDB's functions ask it; what it needs of the engine it asks for when it is used.
     let engine: Engine | undefined;
     const recover = async (): Promise<void> => engine?.recover();
@@ -151,7 +151,7 @@ export class Engine {
       newRunId,
       bootId: randomUUID(),
       storage: async () => engine?.storage.look(),
-      mostAtOnce: () => admission.heavyLimit,
+      mostAtOnce: () => admission.mostAtOnce,
       usualTimes: usualTimesReader({ database, sql, admission }),
     });
     const timings = new TimingCache();

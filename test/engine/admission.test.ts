@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { Diagnostic } from '../../src/core/diagnostic.ts';
-import { Admission, type AdmissionClass, type Release } from '../../src/engine/admission.ts';
+import { Admission, type AdmissionClass, newForMs, type Release } from '../../src/engine/admission.ts';
+import { VirtualClock } from '../../src/scheduler/simulation/virtualClock.ts';
 
-/** A pool that lets 4 heavy statements run on 2 cores. */
-const roomy = () => new Admission({ poolSize: 24, cores: 2 });
+/** A pool that lets 4 heavy statements begin on 2 cores, and 17 go on. Its time stands still. */
+const roomy = (clock = new VirtualClock({ startAt: 0 })) => new Admission({ poolSize: 24, cores: 2, clock });
 
 /** Settles all microtasks; nothing here waits for anything else. */
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -19,6 +20,47 @@ describe('admission', () => {
     await settle();
     expect([admission.active('session'), admission.waiting('session')]).toEqual([4, 1]);
     void fifth;
+  });
+
+  test('lets the next one in when one has been at work for a moment, so that statements that never end stop no others', async () => {
+    const clock = new VirtualClock({ startAt: 0 });
+    const admission = roomy(clock);
+    await admitted(admission, 'run', 3);
+    await clock.advance(newForMs / 2);
+    await admitted(admission, 'session', 1);
+    const order: string[] = [];
+    for (const who of ['run', 'session', 'run', 'run'] as const) void admission.enter(who).then(() => order.push(who));
+    await settle();
+    expect(order).toEqual([]);
+    await clock.advance(newForMs / 2);
+    await settle();
+    expect(order).toEqual(['run', 'session', 'run']);
+    await clock.advance(newForMs / 2);
+    await settle();
+    expect(order).toEqual(['run', 'session', 'run', 'run']);
+    // Nobody waits any more, so nobody has to look at the time.
+    expect(clock.nextTimerMs).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test('leaves the pool to others: no more go on than it has room for, and one of the other class', async () => {
+    const clock = new VirtualClock({ startAt: 0 });
+    const admission = roomy(clock);
+    const places: Release[] = [];
+    for (let count = 0; count < 40; count += 1) void admission.enter('run').then((release) => places.push(release));
+    for (let round = 0; round < 20; round += 1) {
+      await clock.advance(newForMs);
+      await settle();
+    }
+    expect([admission.active('run'), admission.waiting('run')]).toEqual([17, 23]);
+    await admitted(admission, 'session', 1);
+    await admitted(admission, 'ledger', 2);
+    expect(admission.active('run') + admission.active('session') + admission.active('ledger')).toBeLessThanOrEqual(24 - 4);
+    places[0]?.();
+    await settle();
+    expect([admission.active('run'), admission.waiting('run')]).toEqual([16, 23]);
+    places[1]?.();
+    await settle();
+    expect([admission.active('run'), admission.waiting('run')]).toEqual([16, 22]);
   });
 
   test('lets the ledger in at once while sessions and runs fill the gate', async () => {
@@ -110,16 +152,19 @@ describe('admission', () => {
   });
 
   test.each([
-    [undefined, 1, /4 threads, so 1 heavy statement runs at once instead of 4: start Node with UV_THREADPOOL_SIZE=11/],
-    [1, 1, /pool has 1 thread,/],
-    [4, 1, /UV_THREADPOOL_SIZE=11/],
-    [10, 3, /10 threads, so 3 heavy statements run at once/],
-    [11, 4, undefined],
-    [24, 4, undefined],
-  ])('with a pool of %s threads and two cores it allows %i, and says so when that is less', (poolSize, limit, warning) => {
-    const admission = new Admission({ cores: 2, ...(poolSize === undefined ? {} : { poolSize }) });
-    expect(admission.heavyLimit).toBe(limit);
-    if (warning === undefined) expect(admission.warning).toBeUndefined();
-    else expect(admission.warning).toMatch(warning);
-  });
+    [undefined, 1, 1, /4 threads, so 1 heavy statement runs at once instead of 4: start Node with UV_THREADPOOL_SIZE=11/],
+    [1, 1, 1, /pool has 1 thread,/],
+    [4, 1, 1, /UV_THREADPOOL_SIZE=11/],
+    [10, 3, 3, /10 threads, so 3 heavy statements run at once/],
+    [11, 4, 4, undefined],
+    [24, 4, 17, undefined],
+  ])(
+    'with a pool of %s threads and two cores it lets %i begin and %i go on, and says so when the first is less',
+    (poolSize, limit, most, warning) => {
+      const admission = new Admission({ cores: 2, ...(poolSize === undefined ? {} : { poolSize }) });
+      expect([admission.heavyLimit, admission.mostAtOnce]).toEqual([limit, most]);
+      if (warning === undefined) expect(admission.warning).toBeUndefined();
+      else expect(admission.warning).toMatch(warning);
+    },
+  );
 });

@@ -106,7 +106,7 @@ class Work {
   watch(engine: Engine, clock: VirtualClock): void {
     const { database, storage, admission } = engine;
     // It bounds what uses the machine, and here runs only wait: how many wait at once must not depend on the machine's cores.
-    Object.defineProperty(admission, 'heavyLimit', { value: 1000 });
+    for (const limit of ['heavyLimit', 'mostAtOnce']) Object.defineProperty(admission, limit, { value: 1000 });
     const connect = database.connect.bind(database);
     database.connect = async (options) => this.#watched(await this.count(() => connect(options)), clock);
     // The disk does not know of the virtual clock, and is asked every few seconds of it.
