@@ -33,6 +33,7 @@ const stopDuckDb = async (host: Host) => {
 };
 
 describe('a disk that becomes full in the middle of load', { timeout: 60_000 }, () => {
+  // Only root may mount a small disk.
   test.skipIf(!canMount)(
     'nothing is opened until there is room, which is told; then everything is made up for, and nothing is lost or done twice',
     async () => {
@@ -58,6 +59,7 @@ describe('a disk that becomes full in the middle of load', { timeout: 60_000 }, 
     },
   );
 
+  // Linux: prlimit limits how large a file may become.
   test.skipIf(!canLimit)(
     'where nobody can tell beforehand, what does not fit is tried again, and nothing is lost or done twice',
     async () => {

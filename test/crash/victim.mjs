@@ -1,5 +1,6 @@
 // A real process with a scheduler, to be killed. It defines what is asked for on its first start, says "ready", and kills itself
-// when the run of the schedule `killer` starts. On SIGTERM it disables everything, waits until nothing is open, and says "quiet".
+// when the run of the schedule `killer` starts. On SIGTERM it disables what has a clock, waits until nothing is open, and says
+// "quiet".
 
 import { open } from '../../dist/index.js';
 
@@ -36,12 +37,19 @@ if (Number(defined) === 0) {
 process.stdout.write('ready\n');
 
 process.on('SIGTERM', async () => {
-  await sql('DISABLE SCHEDULE ALL');
+  // The follower stays, so that each token ends in a run of which there is news.
+  await sql(`DISABLE SCHEDULE killer, ${Array.from({ length: Number(schedules) }, (_, index) => `s${index}`).join(', ')}`);
   for (;;) {
+    const news = new Promise((resolve) => {
+      const stop = db.on('run:finished', () => {
+        stop();
+        resolve();
+      });
+    });
     const [[open]] = await sql('SELECT count(*) FROM cuckoo_ledger.open_run');
     const [[tokens]] = await sql('SELECT count(*) FROM cuckoo_ledger.token');
     if (Number(open) + Number(tokens) === 0) break;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await news;
   }
   await db.close();
   process.stdout.write('quiet\n');

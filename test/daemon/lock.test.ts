@@ -136,7 +136,7 @@ describe('processes on one file', () => {
     await database.close();
   });
 
-  // Linux: closing any descriptor of the file drops DuckDB's lock. The socket still answers.
+  // Linux: closing any descriptor of the file drops DuckDB's lock, and /proc/locks shows that it is gone. The socket still answers.
   test.skipIf(process.platform !== 'linux')('whoever gets in because the lock was lost goes away at once', async () => {
     const path = newFile();
     const database = await openNative(path, { clock: systemClock });

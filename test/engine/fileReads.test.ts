@@ -145,6 +145,7 @@ describe('other files are read as ever', () => {
   });
 });
 
+// Linux: /proc/locks shows that it is lost.
 describe.runIf(process.platform === 'linux')('when the lock is lost all the same', () => {
   test('by a view that came with the file, nothing more is written until the file is opened again, with its lock', async ({
     db,

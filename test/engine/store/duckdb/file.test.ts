@@ -178,6 +178,7 @@ describe('a file in use', () => {
     expect(inspectFile(database, { readOnly: false }).storageVersion).toBe(64);
   });
 
+  // Linux: locks are read from /proc/locks.
   test.skipIf(process.platform !== 'linux')('shows its lock as long as it is held', async () => {
     expect(holdsLock(database)).toBe(false);
     const opened = await openNative(database, { clock: systemClock });

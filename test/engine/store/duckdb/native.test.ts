@@ -20,7 +20,7 @@ import {
 import { systemClock } from '../../../../src/scheduler/clock.ts';
 import { canMount, mountSmallDisk } from '../../../support/smallDisk.ts';
 
-const { BIGINT, INTEGER, VARCHAR } = duckdb;
+const { BIGINT, BOOLEAN, INTEGER, VARCHAR } = duckdb;
 const folder = mkdtempSync(join(tmpdir(), 'cuckoo-native-'));
 const opened: NativeDatabase[] = [];
 let files = 0;
@@ -54,6 +54,29 @@ const failure = async (work: Promise<unknown>): Promise<Diagnostic> => {
 };
 /** Seconds of work for one thread, without a table. */
 const slow = 'SELECT count(*) FROM range(3000000000) t(i) WHERE i * i % 7 = 3';
+
+/** For statements that tell when they are at work: `begun()` is true, and whoever waits for it is told. */
+function beginnings(database: NativeDatabase): () => Promise<void> {
+  let tell = (): void => {};
+  database.registerScalar({
+    name: 'begun',
+    parameterTypes: [],
+    returnType: BOOLEAN,
+    volatile: true,
+    nulls: 'handle',
+    call: (input, output) => {
+      for (let row = 0; row < input.rowCount; row += 1) output.setItem(row, true);
+      tell();
+    },
+  });
+  return () =>
+    new Promise((resolve) => {
+      tell = resolve;
+    });
+}
+
+/** The same seconds, once it has told that it is at work. */
+const slowOnceBegun = 'SELECT count(*) FROM range(3000000000) t(i) WHERE CASE WHEN i = 0 THEN begun() ELSE i * i % 7 = 3 END';
 
 /** Rows that fill the buffer which DuckDB computes ahead (a megabyte), so that later ones are computed when they are read. */
 const wide = 'repeat(i::VARCHAR, 20)';
@@ -255,14 +278,11 @@ describe('one statement at a time', () => {
 
   test('a cursor can be cancelled while its rows are being computed', async () => {
     // The first rows come at once; after them DuckDB looks through billions for the next.
-    const cursor = await connection.query(`SELECT i, ${wide} FROM range(3000000000) t(i) WHERE i < 50000 OR i = 2999999999`);
+    const begun = beginnings(database)().then(() => 'begun' as const);
+    const late = 'CASE WHEN i = 1000000 THEN NOT begun() ELSE i = 2999999999 END';
+    const cursor = await connection.query(`SELECT i, ${wide} FROM range(3000000000) t(i) WHERE i < 50000 OR ${late}`);
     let reading = cursor.next();
-    let isWaiting = false;
-    while (!isWaiting) {
-      const answer = await Promise.race([reading, systemClock.sleep(200).then(() => 'waiting' as const)]);
-      isWaiting = answer === 'waiting';
-      if (!isWaiting) reading = cursor.next();
-    }
+    while ((await Promise.race([reading, begun])) !== 'begun') reading = cursor.next();
     await cursor.cancel();
     expect(await reading).toBeUndefined();
     expect(await rows(connection, 'SELECT 1')).toEqual([[1]]);
@@ -277,9 +297,10 @@ describe('one statement at a time', () => {
 });
 
 describe('cancelling', () => {
+  let database: NativeDatabase;
   let connection: NativeConnection;
   beforeEach(async () => {
-    const database = await open(':memory:', { settings: { threads: '2' } });
+    database = await open(':memory:', { settings: { threads: '2' } });
     connection = await database.connect();
   });
 
@@ -313,9 +334,10 @@ describe('cancelling', () => {
   });
 
   test('aborts the transaction the statement ran in, and says so', async () => {
+    const begun = beginnings(database)();
     await connection.run('BEGIN');
-    const ended = failure(connection.all(slow));
-    await systemClock.sleep(20);
+    const ended = failure(connection.all(slowOnceBegun));
+    await begun;
     await connection.interrupt();
     expect((await ended).code).toBe('cancelled');
     expect(connection.transaction).toBe('aborted');
@@ -332,11 +354,13 @@ describe('cancelling', () => {
 describe('closing', () => {
   test('a busy connection answers its statement first, then closes', async () => {
     const database = await open(':memory:', { settings: { threads: '2' } });
+    const nextBeginning = beginnings(database);
     for (let round = 0; round < 20; round += 1) {
       const connection = await database.connect();
-      const running = failure(connection.all(slow));
+      const begun = nextBeginning();
+      const running = failure(connection.all(slowOnceBegun));
       const waiting = failure(connection.all('SELECT 1'));
-      if (round % 2 === 0) await systemClock.sleep(round);
+      if (round % 2 === 0) await begun;
       await connection.close();
       await connection.close();
       expect((await running).code).toBe('cancelled');
@@ -415,6 +439,7 @@ describe('closing', () => {
     expect(answer.stdout.trim()).toBe('1000');
   });
 
+  // Linux: /proc tells which descriptors are open.
   test.runIf(process.platform === 'linux')(
     'a file is let go of although rows of it were left, given up, or given up in a transaction',
     async () => {
@@ -795,14 +820,9 @@ describe('opening', () => {
     expect(connection.progress()).toBeUndefined();
     await connection.run('CREATE TABLE t AS FROM range(5000000)');
     const ended = failure(connection.all('SELECT count(*) FROM t a JOIN t b ON a.range % 1000 = b.range % 1000'));
-    let percent = connection.progress();
-    for (let turns = 0; turns < 500 && !(percent !== undefined && percent > 0); turns += 1) {
-      await systemClock.sleep(10);
-      percent = connection.progress();
-    }
+    await expect.poll(() => connection.progress(), { interval: 10, timeout: 10_000 }).toBeGreaterThan(0);
     await connection.interrupt();
     await ended;
-    expect(percent).toBeGreaterThan(0);
   });
 });
 
@@ -829,6 +849,7 @@ describe('what one session could do to all', () => {
 });
 
 describe('a full disk', () => {
+  // Only root may mount a small disk.
   test.skipIf(!canMount)('is an error of its own; after a FATAL checkpoint the file opens again when there is room', async () => {
     const mount = mountSmallDisk(24);
     const path = join(mount, 'full.duckdb');

@@ -183,7 +183,7 @@ describe('what was at work when a database stopped', () => {
     expect([inside.transaction, outside.transaction]).toEqual(['aborted', 'none']);
   });
 
-  // A second instance beside one that lives on loses rows.
+  // A second instance beside one that lives on loses rows. Linux: /proc tells which descriptors are open.
   test.runIf(process.platform === 'linux')(
     'does not keep the file open, neither unread rows nor rows given up in a transaction',
     async () => {
@@ -207,7 +207,7 @@ describe('what was at work when a database stopped', () => {
     },
   );
 
-  // Opening a pipe that nobody writes to cannot be interrupted.
+  // Opening a pipe that nobody writes to cannot be interrupted. Linux, as above.
   test.runIf(process.platform === 'linux')('and does not end keeps the file closed until it does', async () => {
     const pipe = join(folder, 'pipe.csv');
     spawnSync('mkfifo', [pipe]);
@@ -224,6 +224,7 @@ describe('what was at work when a database stopped', () => {
   });
 });
 
+// Linux: /proc/locks shows that it was lost.
 describe.runIf(process.platform === 'linux')('a database whose lock was lost', () => {
   /** What another process would do: `true` if DuckDB lets it write. */
   const mayWrite = (path: string): boolean =>
@@ -290,6 +291,7 @@ describe('a file that is not there any more', () => {
     expect(await rows(await database.connect(), 'FROM t')).toEqual([[1]]);
   });
 
+  // Linux: /proc tells of descriptors that can write.
   test.runIf(process.platform === 'linux')('is not opened beside a descriptor that can write it', async () => {
     const path = newFile();
     const database = await open(path);
@@ -302,6 +304,7 @@ describe('a file that is not there any more', () => {
 });
 
 describe('a full disk', () => {
+  // Only root may mount a small disk.
   test.skipIf(!canMount)(
     'a file is opened again although there is no room yet, and a commit that said it was durable is there',
     async () => {

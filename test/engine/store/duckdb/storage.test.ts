@@ -73,6 +73,7 @@ const fill = async (session: Session) => {
   return expect.unreachable('the disk took everything');
 };
 
+// Only root may mount a small disk.
 describe.skipIf(!canMount)('a disk that is full', () => {
   full(
     'at COMMIT: whether it took effect is not known; what was committed before is there whole, and what was not is not',
