@@ -112,31 +112,35 @@ export class Worker {
   }
 
   /** RUN .. DRY RUN: executes, answers what came of it, and leaves nothing behind. */
-  async dryRun(stored: StoredSchedule, params: Readonly<Record<string, JsonValue>>, signal: AbortSignal): Promise<FinishedRun> {
-    const now = this.#parts.clock.now();
-    const { scheduleId, name, version, schedule } = stored;
+  dryRun({ schedule, ...stored }: StoredSchedule, params: Readonly<Record<string, JsonValue>>, signal: AbortSignal): Promise<FinishedRun> {
     const { exe, call } = schedule.target;
+    const now = this.#parts.clock.now();
     const definition = { ...stored, exe, call: callText(call), timing: undefined, policy: schedule };
-    const run = openedRun(
-      { ...definition, scheduleId, name, version },
-      { runId: dryRunId, trigger: 'manual', scheduledAt: now, openedAt: now, params },
-    );
+    return this.rehearse(openedRun(definition, { runId: dryRunId, trigger: 'manual', scheduledAt: now, openedAt: now, params }), signal);
+  }
+
+  /** The same for a run that is not opened. */
+  async rehearse(run: OpenRun, signal: AbortSignal): Promise<FinishedRun> {
+    const { runId, scheduleId, schedule, exe, call, trigger, scheduledAt } = run;
+    const startedAt = this.#parts.clock.now();
     const { outcome } = await this.#attempt(run, { counters: noCounters }, undefined, signal);
+    const { state, reason, result, rowsChanged } = outcome;
+    const durationMs = this.#parts.clock.now() - startedAt;
     return {
-      runId: run.runId,
+      runId,
       scheduleId,
-      schedule: name,
-      exe: run.exe,
-      call: run.call,
-      trigger: 'manual',
-      scheduledAt: now,
+      schedule,
+      exe,
+      call,
+      trigger,
+      scheduledAt,
       attempt: 1,
-      state: outcome.state,
-      reason: outcome.reason,
+      state,
+      reason,
       final: true,
-      result: outcome.result,
-      rowsChanged: outcome.rowsChanged,
-      durationMs: this.#parts.clock.now() - now,
+      result,
+      rowsChanged,
+      durationMs,
     };
   }
 

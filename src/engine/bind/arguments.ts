@@ -2,6 +2,7 @@
 // missing, values that fit: refused here with their place, and not at 2 a.m.
 
 import { Diagnostic, type Span } from '../../core/diagnostic.ts';
+import type { JsonValue } from '../../core/jsonValue.ts';
 import type { Name, ObjectValue, Value } from '../../parser/ast.ts';
 import { suggest } from '../../parser/suggest.ts';
 import type { ParameterValue } from '../../scheduler/schedule.ts';
@@ -91,6 +92,27 @@ export function bindParameter(name: string, value: Value): ParameterValue {
     span: value.span,
     hint: "legal here: a value, env('NAME') (read when used), sql('expression') (evaluated when the run starts)",
   });
+}
+
+/** WITH replaces the parameters it names, and only such as there are. `owner` is who has them: `schedule nightly`. */
+export function bindReplaced(given: ObjectValue | undefined, legal: readonly string[], owner: string): Record<string, JsonValue> {
+  const values: Record<string, JsonValue> = {};
+  for (const { key, value: written } of given?.entries ?? []) {
+    const name = legal.find((known) => known.toLowerCase() === key.text.toLowerCase());
+    if (name === undefined) {
+      const near = suggest(key.text, legal);
+      throw new Diagnostic('undefined_parameter', `${owner} has no parameter ${key.text}`, {
+        span: key.span,
+        hint: `${near === undefined ? '' : `did you mean ${near}? `}${legal.length === 0 ? 'it takes none' : `its parameters: ${legal.join(', ')}`}`,
+      });
+    }
+    const value = bindParameter(name, written);
+    if (value.kind !== 'literal') {
+      throw new Diagnostic('invalid_value', `WITH takes values, and ${key.text} is a call`, { span: written.span });
+    }
+    values[name] = value.value;
+  }
+  return values;
 }
 
 function checkExpression(text: string, value: Value): void {

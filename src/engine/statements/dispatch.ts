@@ -1,7 +1,6 @@
 // Which function carries out which statement, and what may be said of a statement before: whether it writes, and whether it may
 // stand in a transaction. CALL and LIST are the session's own: they need its parameters and answer DuckDB's rows.
 
-import { Diagnostic } from '../../core/diagnostic.ts';
 import type { CallStatement, ListStatement, PassThroughStatement, Statement } from '../../parser/ast.ts';
 import type { Result } from '../result.ts';
 import { backfillSchedule } from './backfill.ts';
@@ -15,6 +14,7 @@ import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCre
 import { dropDeadLetters, retryDeadLetters, retryRun } from './retry.ts';
 import { alterProcedure, defineProcedure, describeRoutine, dropRoutines, findRoutine } from './routine.ts';
 import { describeRun, runSchedules } from './run.ts';
+import { runPipeline } from './runPipeline.ts';
 import {
   alterSchedule,
   defineSchedule,
@@ -103,10 +103,7 @@ export function carryOut(statement: OwnStatement, context: StatementContext, sig
     case 'tailRun':
       return tailRun(statement, context, signal);
     case 'runPipeline':
-      throw new Diagnostic('unsupported', 'this statement is understood, but this version cannot carry it out', {
-        span: statement.span,
-        hint: 'it comes in a later version',
-      });
+      return runPipeline(statement, context, signal);
     default:
       return statement satisfies never;
   }

@@ -29,7 +29,8 @@ const column = <Row>(name: string, type: CellType, of: (row: Row) => Cell): Colu
 const runColumns: readonly Column<OpenRun>[] = [
   column('run_id', 'UUID', (run) => run.runId),
   column('schedule_id', 'BIGINT', (run) => run.scheduleId),
-  column('schedule', 'VARCHAR', (run) => run.schedule),
+  // A pipeline may run without a schedule.
+  column('schedule', 'VARCHAR', (run) => (run.schedule === '' ? null : run.schedule)),
   column('exe', 'VARCHAR', (run) => run.exe),
   column('call', 'VARCHAR', (run) => run.call),
   column('trigger', 'VARCHAR', (run) => run.trigger),
