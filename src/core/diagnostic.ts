@@ -56,6 +56,7 @@ export const sqlStates = {
   too_large: '54000',
   too_busy: '53400',
   io_error: '58030',
+  unreachable: '08006',
   fatal: 'XX001',
   usage: '22023',
   internal: 'XX000',

@@ -5,7 +5,6 @@
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { ArrowTable } from './arrow.ts';
 import type { NativeCursor } from './store/duckdb/native.ts';
-import { readColumns, sqlType } from './store/duckdb/values.ts';
 import { objectOf, type SqlType, type Value } from './value.ts';
 
 export interface Column {
@@ -33,7 +32,7 @@ export interface ColumnChunk {
   readonly columns: readonly (readonly Value[])[];
 }
 
-interface ResultDetails {
+export interface ResultDetails {
   /** What was done: `SELECT`, `INSERT`, `UPSERT SCHEDULE`, .. */
   readonly tag: string;
   readonly columns: readonly Column[];
@@ -57,10 +56,15 @@ interface CursorDetails {
   readonly onClose?: (() => void) | undefined;
 }
 
-interface ChunkSource {
+export interface ChunkSource {
+  /** undefined: there are no more. */
   next(): Promise<ColumnChunk | undefined>;
   cancel(): Promise<void>;
 }
+
+/** What reads DuckDB's rows loads DuckDB's client; a process whose results come from a daemon does without it. */
+type Reading = typeof import('./store/duckdb/values.ts');
+let reading: Reading | undefined;
 
 /** Rows of a `fromRows` are handed on in pieces of this size, DuckDB's own. */
 const rowsInChunk = 2048;
@@ -91,7 +95,8 @@ export class Result implements AsyncIterable<Row>, AsyncDisposable {
 
   /** DuckDB's answer. One without rows is read out here, so that its connection is free at once. */
   static async fromCursor(cursor: NativeCursor, { tag, warnings, prominent, onClose }: CursorDetails): Promise<Result> {
-    const source = new CursorSource(cursor, onClose);
+    reading ??= await import('./store/duckdb/values.ts');
+    const source = new CursorSource(cursor, { onClose, reading });
     if (cursor.returnType === 'rows') return new Result({ tag, columns: await source.columns(), warnings, prominent }, source);
     await source.drain();
     const rowsChanged = cursor.returnType === 'changed' ? cursor.rowsChanged : undefined;
@@ -112,6 +117,11 @@ export class Result implements AsyncIterable<Row>, AsyncDisposable {
         at = rows.length;
       },
     });
+  }
+
+  /** Values that come column by column. */
+  static fromChunks(details: ResultDetails, source: ChunkSource): Result {
+    return new Result(details, source);
   }
 
   /** Rows that come one after another; `next` answers undefined when there are no more. */
@@ -217,16 +227,20 @@ const emptySource: ChunkSource = { next: async () => undefined, cancel: async ()
 class CursorSource implements ChunkSource {
   readonly #cursor: NativeCursor;
   readonly #onClose: CursorDetails['onClose'];
+  readonly #reading: Reading;
   #types: readonly SqlType[] = [];
   #open = true;
 
-  constructor(cursor: NativeCursor, onClose: CursorDetails['onClose']) {
+  constructor(cursor: NativeCursor, { onClose, reading }: { onClose: CursorDetails['onClose']; reading: Reading }) {
     this.#cursor = cursor;
     this.#onClose = onClose;
+    this.#reading = reading;
   }
 
   async columns(): Promise<readonly Column[]> {
-    const columns = await this.#settle(async () => this.#cursor.columns.map(({ name, type }) => ({ name, type: sqlType(type) })));
+    const columns = await this.#settle(async () =>
+      this.#cursor.columns.map(({ name, type }) => ({ name, type: this.#reading.sqlType(type) })),
+    );
     this.#types = columns.map((column) => column.type);
     return columns;
   }
@@ -235,7 +249,7 @@ class CursorSource implements ChunkSource {
     if (!this.#open) return undefined;
     const chunk = await this.#settle(async () => {
       const native = await this.#cursor.next();
-      return native === undefined ? undefined : { rowCount: native.rowCount, columns: readColumns(native, this.#types) };
+      return native === undefined ? undefined : { rowCount: native.rowCount, columns: this.#reading.readColumns(native, this.#types) };
     });
     if (chunk === undefined) this.#close();
     return chunk;
