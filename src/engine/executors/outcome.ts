@@ -12,10 +12,11 @@ export interface FailureContext {
   readonly timeoutMs: number | null;
   readonly conflicts: number;
   readonly guarantee: Outcome['guarantee'];
+  readonly guaranteeReason?: string | null;
 }
 
-export function failedOutcome(error: unknown, { stopped, timeoutMs, conflicts, guarantee }: FailureContext): Outcome {
-  const common = { result: null, rowsChanged: null, guarantee, conflicts } as const;
+export function failedOutcome(error: unknown, { stopped, timeoutMs, conflicts, guarantee, guaranteeReason }: FailureContext): Outcome {
+  const common = { result: null, rowsChanged: null, guarantee, guaranteeReason, conflicts } as const;
   switch (stopped?.kind) {
     case 'timed_out': {
       const message = `it ran longer than its timeout of ${formatDuration(timeoutMs ?? 0)}`;

@@ -12,7 +12,7 @@ import type { Ending } from './ending.ts';
 import { rowsResult } from './runResult.ts';
 import { bindRun, type RunValues } from './runValues.ts';
 import { callProcedure, runStatements, type StatementsResult } from './statements.ts';
-import { type Effects, effectsOf, executeTransaction, type Performed, withCalled } from './transaction.ts';
+import { type Effects, effectsByItself, effectsOf, executeTransaction, type Performed, withCalled } from './transaction.ts';
 
 export interface SqlRun extends RunValues {
   /** undefined for `exe: sql`. */
@@ -33,7 +33,7 @@ export function executeSql(connection: Connection, sql: Sql, job: SqlRun, clock:
     ending: job.ending,
     locked: job.locked,
     effects: async (own: Connection): Promise<Effects> => {
-      if (job.procedure?.atomic === false) return 'apart';
+      if (job.procedure?.atomic === false) return effectsByItself;
       return effectsOf(await withCalled(statementsOf(job), new Catalogue(own, sql)), own, sql.database);
     },
     perform: async (own: Connection): Promise<Performed> => performed(await perform(own, sql, job), job.resultRows),

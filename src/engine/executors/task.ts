@@ -36,8 +36,9 @@ export async function runTask({ executor, timeoutMs, ending, open }: TaskRun, cl
   const deadline = new Deadline(timeoutMs, clock, signal);
   const opened = open(deadline.signal);
   const secrets = new Secrets(opened.task.secrets);
+  const guaranteed = atLeastOnce(opened.task);
   const failed = (error: unknown): Execution => {
-    const outcome = failedOutcome(error, { stopped: deadline.reason, timeoutMs, conflicts: 0, guarantee: 'at_least_once' });
+    const outcome = failedOutcome(error, { stopped: deadline.reason, timeoutMs, conflicts: 0, ...guaranteed });
     return { outcome: secrets.maskedOutcome(outcome), closed: 'no' };
   };
   let sent: 'removed' | 'marked' | undefined;
@@ -45,7 +46,7 @@ export async function runTask({ executor, timeoutMs, ending, open }: TaskRun, cl
   try {
     await ending.begin();
     const answered = deadline.signal.aborted ? undefined : await executor.execute(opened.task);
-    outcome = secrets.maskedOutcome(outcomeOf(answered, deadline, timeoutMs));
+    outcome = secrets.maskedOutcome(outcomeOf(answered, deadline, timeoutMs, guaranteed));
     const connection = outcome.state === 'succeeded' ? await opened.transaction() : undefined;
     if (connection === undefined) return { outcome, closed: 'no' };
     if (!deadline.hold()) return failed(undefined);
@@ -65,13 +66,18 @@ export async function runTask({ executor, timeoutMs, ending, open }: TaskRun, cl
   }
 }
 
+type Guaranteed = Pick<Outcome, 'guarantee' | 'guaranteeReason'>;
+
+function atLeastOnce({ exe }: Task): Guaranteed {
+  return { guarantee: 'at_least_once', guaranteeReason: `what a ${exe} does cannot be rolled back` };
+}
+
 /** What was told to end has not succeeded, whatever it answered then. */
-function outcomeOf(answered: unknown, deadline: Deadline, timeoutMs: number | null): Outcome {
-  const guarantee = 'at_least_once';
+function outcomeOf(answered: unknown, deadline: Deadline, timeoutMs: number | null, guaranteed: Guaranteed): Outcome {
   const end = answered instanceof TaskEnd ? answered : new TaskEnd({ result: answered });
   const measured = { cpuMs: end.cpuMs, peakMemoryBytes: end.peakMemoryBytes } as const;
   if (end.error !== null || deadline.reason !== undefined) {
-    const failed = failedOutcome(undefined, { stopped: deadline.reason, timeoutMs, conflicts: 0, guarantee });
+    const failed = failedOutcome(undefined, { stopped: deadline.reason, timeoutMs, conflicts: 0, ...guaranteed });
     const own = deadline.reason === undefined && end.error !== null ? { reason: end.error.message, error: end.error } : {};
     return { ...failed, ...own, ...measured, rowsChanged: end.rowsChanged, notes: end.notes, result: jsonResult(end.result).result };
   }
@@ -82,7 +88,7 @@ function outcomeOf(answered: unknown, deadline: Deadline, timeoutMs: number | nu
     result,
     rowsChanged: end.rowsChanged,
     error: null,
-    guarantee,
+    ...guaranteed,
     conflicts: 0,
     ...measured,
     notes: note === undefined ? end.notes : [...end.notes, note],

@@ -36,7 +36,16 @@ export type Performed = Pick<Outcome, 'result' | 'rowsChanged' | 'rowsByStatemen
  * which no rollback takes back. `apart`: the statements commit by themselves, because the procedure wants it so or because a
  * transaction of DuckDB writes to one database only.
  */
-export type Effects = 'inside' | 'outside' | 'apart';
+export interface Effects {
+  readonly kind: 'inside' | 'outside' | 'apart';
+  /** Why they are not all inside, in words. */
+  readonly reason: string | null;
+}
+
+export const effectsInside: Effects = { kind: 'inside', reason: null };
+
+/** What an atomic: false of a procedure says. */
+export const effectsByItself: Effects = { kind: 'apart', reason: 'atomic: false' };
 
 /** Somebody who holds the same rows for longer than this is waited for no more. */
 const conflictPatienceMs = 60_000;
@@ -54,7 +63,7 @@ export async function executeTransaction(
   const tryAgain = async (): Promise<Execution> => {
     for (;;) {
       const { effects, ...answer } = await attempt(connection, work, deadline, conflicts);
-      const again = answer.outcome.error?.code === 'conflict' && answer.closed === 'no' && effects !== 'apart';
+      const again = answer.outcome.error?.code === 'conflict' && answer.closed === 'no' && effects.kind !== 'apart';
       if (!again || deadline.signal.aborted || clock.monotonicMs() - since > conflictPatienceMs) return answer;
       conflicts += 1;
       // Somebody else wrote the same rows first: the whole attempt is tried again, a little later each time.
@@ -76,45 +85,49 @@ async function attempt(
   conflicts: number,
 ): Promise<Execution & { readonly effects: Effects }> {
   const { ending, timeoutMs } = work;
-  let guarantee: 'exactly_once' | 'at_least_once' = 'exactly_once';
-  let effects: Effects = 'inside';
+  let effects = effectsInside;
   let outcome: Outcome | undefined;
   let sent: 'removed' | 'marked' | undefined;
   try {
     effects = await work.effects(connection);
-    if (effects !== 'inside' && ending === undefined) throw notTakenBack(effects);
-    if (effects !== 'inside') {
-      guarantee = 'at_least_once';
-      await ending?.begin();
+    if (effects.kind !== 'inside') {
+      if (ending === undefined) throw notTakenBack(effects);
+      await ending.begin();
     }
     const zone = `SET TimeZone = ${literal(work.zone)}`;
-    if (effects === 'apart') await connection.send(zone, 'none');
+    if (effects.kind === 'apart') await connection.send(zone, 'none');
     else await connection.send(`${zone}; BEGIN; ${rememberTransaction}`, 'open');
     const performed = await work.perform(connection.until(deadline.signal), deadline.signal);
-    outcome = { state: 'succeeded', reason: null, ...performed, error: null, guarantee, conflicts };
+    outcome = { state: 'succeeded', reason: null, ...performed, error: null, ...guaranteeOf(effects), conflicts };
     // From here on an interrupt could hit the COMMIT, and an error from COMMIT proves nothing.
     if (!deadline.hold()) throw new Diagnostic('cancelled', 'stopped before it was committed');
     if (ending === undefined) {
       await connection.rollback();
       return { outcome, closed: 'no', effects };
     }
-    if (effects === 'apart') await connection.send('BEGIN', 'open');
-    const closed = await ending.commit(connection, outcome, effects !== 'apart', (how) => {
+    if (effects.kind === 'apart') await connection.send('BEGIN', 'open');
+    const closed = await ending.commit(connection, outcome, effects.kind !== 'apart', (how) => {
       sent = how;
     });
     if (closed !== 'fenced') return { outcome, closed, effects };
     await connection.rollback();
-    return { outcome: failedOutcome(fenced(work.run), { stopped: undefined, timeoutMs, conflicts, guarantee }), closed, effects };
+    const context = { stopped: undefined, timeoutMs, conflicts, ...guaranteeOf(effects) };
+    return { outcome: failedOutcome(fenced(work.run), context), closed, effects };
   } catch (error) {
     await connection.rollback();
     if (sent !== undefined && outcome !== undefined && ending !== undefined) {
       const fate = await ending.fate();
       if (fate !== 'open') return { outcome, closed: fate, effects };
     }
-    return { outcome: failedOutcome(error, { stopped: deadline.reason, timeoutMs, conflicts, guarantee }), closed: 'no', effects };
+    const context = { stopped: deadline.reason, timeoutMs, conflicts, ...guaranteeOf(effects) };
+    return { outcome: failedOutcome(error, context), closed: 'no', effects };
   } finally {
     deadline.goOn();
   }
+}
+
+function guaranteeOf({ kind, reason }: Effects): Pick<Outcome, 'guarantee' | 'guaranteeReason'> {
+  return { guarantee: kind === 'inside' ? 'exactly_once' : 'at_least_once', guaranteeReason: reason };
 }
 
 /** What the words of these statements say of their effects. */
@@ -127,9 +140,10 @@ export async function effectsOf(texts: readonly string[], connection: Connection
       { main },
     );
     const names = new Set(attached.map((row) => row.name.toLowerCase()));
-    if (targets.some((target) => target.length > 1 && names.has((target[0] ?? '').toLowerCase()))) return 'apart';
+    const other = targets.find((target) => target.length > 1 && names.has((target[0] ?? '').toLowerCase()));
+    if (other !== undefined) return { kind: 'apart', reason: `writes to ${other.join('.')}, another database` };
   }
-  return acts.some((act) => act.kind === 'copyTo') ? 'outside' : 'inside';
+  return acts.some((act) => act.kind === 'copyTo') ? { kind: 'outside', reason: 'writes a file: COPY .. TO' } : effectsInside;
 }
 
 /** These statements, and those of the procedures that they call. */
@@ -151,9 +165,10 @@ export async function withCalled(
   return [...texts, ...called];
 }
 
-function notTakenBack(effects: 'outside' | 'apart'): Diagnostic {
-  const what = effects === 'outside' ? 'it writes a file' : 'its statements commit by themselves';
-  return new Diagnostic('unsupported', `a dry run cannot take back what it does: ${what}`, { hint: 'run it without DRY RUN' });
+function notTakenBack({ kind, reason }: Effects): Diagnostic {
+  const what = kind === 'outside' ? 'it writes a file' : 'its statements commit by themselves';
+  const why = kind === 'apart' && reason !== null ? ` (${reason})` : '';
+  return new Diagnostic('unsupported', `a dry run cannot take back what it does: ${what}${why}`, { hint: 'run it without DRY RUN' });
 }
 
 function fenced(run: OpenRun): Diagnostic {

@@ -17,7 +17,7 @@ import type { Ending } from '../ending.ts';
 import { failedOutcome } from '../outcome.ts';
 import { bindGiven } from '../runValues.ts';
 import { type Bindings, used } from '../statements.ts';
-import { type Effects, executeTransaction, type Performed } from '../transaction.ts';
+import { type Effects, effectsInside, executeTransaction, type Performed } from '../transaction.ts';
 import { Items, Tally } from './items.ts';
 import {
   firstValue,
@@ -126,12 +126,12 @@ class Atomic {
 
   /** A procedure that would commit by itself runs inside the transaction here, as it does where a body calls it. */
   async #effects(own: Connection): Promise<Effects> {
-    let effects: Effects = 'inside';
     for (const step of this.#job.pipeline.steps) {
       const body = await this.#bodyOf(step, own);
-      if ((await effectsOfBody({ ...body, procedure: undefined }, own, this.#parts.sql)) === 'outside') effects = 'outside';
+      const effects = await effectsOfBody({ ...body, procedure: undefined }, own, this.#parts.sql);
+      if (effects.kind === 'outside') return effects;
     }
-    return effects;
+    return effectsInside;
   }
 
   async #bodyOf(step: PipelineStep, own: Connection): Promise<SqlBody> {

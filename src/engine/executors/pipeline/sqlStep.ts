@@ -12,7 +12,7 @@ import type { Sql } from '../../store/duckdb/sql.ts';
 import type { Value } from '../../value.ts';
 import { rowsResult } from '../runResult.ts';
 import { type Bindings, runStatements, used } from '../statements.ts';
-import { type Effects, effectsOf, withCalled } from '../transaction.ts';
+import { type Effects, effectsByItself, effectsOf, withCalled } from '../transaction.ts';
 import { countIn, keepingText, keepRows, type Target } from './results.ts';
 
 /** What a step does where it is SQL. */
@@ -45,7 +45,7 @@ export function sqlBodyOf({ name, work }: PipelineStep, procedure: Procedure | u
 }
 
 export async function effectsOfBody({ statements, procedure }: SqlBody, connection: Connection, sql: Sql): Promise<Effects> {
-  if (procedure?.atomic === false) return 'apart';
+  if (procedure?.atomic === false) return effectsByItself;
   return effectsOf(await withCalled(statements, new Catalogue(connection, sql)), connection, sql.database);
 }
 

@@ -17,7 +17,7 @@ import type { Ending } from '../ending.ts';
 import { failedOutcome, runErrorOf } from '../outcome.ts';
 import { bindGiven, type Given } from '../runValues.ts';
 import type { Bindings } from '../statements.ts';
-import { executeTransaction } from '../transaction.ts';
+import { effectsInside, executeTransaction } from '../transaction.ts';
 import { runItems } from './forEach.ts';
 import { givenToPipeline, ownOf, type PipelineJob, type PipelineParts } from './job.ts';
 import { durablePlace, parametersTable, presentResults } from './results.ts';
@@ -253,7 +253,7 @@ class Stepwise {
       commit: (own, _, isGuarded, onSend) => this.#ending.commit(own, outcome, isGuarded, onSend),
       fate: () => this.#ending.fate(),
     };
-    const work = { run, zone, timeoutMs: null, ending, effects: async () => 'inside' as const, perform, locked };
+    const work = { run, zone, timeoutMs: null, ending, effects: async () => effectsInside, perform, locked };
     const connection = new Connection(await database.connect());
     try {
       const closing = await admission.run('ledger', () => executeTransaction(connection, work, clock, new AbortController().signal));
