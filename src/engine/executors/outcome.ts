@@ -15,7 +15,10 @@ export interface FailureContext {
   readonly guaranteeReason?: string | null;
 }
 
-export function failedOutcome(error: unknown, { stopped, timeoutMs, conflicts, guarantee, guaranteeReason }: FailureContext): Outcome {
+export function failedOutcome(
+  error: unknown,
+  { stopped, timeoutMs, conflicts, guarantee, guaranteeReason = null }: FailureContext,
+): Outcome {
   const common = { result: null, rowsChanged: null, guarantee, guaranteeReason, conflicts } as const;
   switch (stopped?.kind) {
     case 'timed_out': {

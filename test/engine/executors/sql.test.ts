@@ -34,7 +34,6 @@ describe('the guarantee of a SQL run', () => {
     expect(await guarantee('elsewhere')).toEqual(['succeeded', 'at_least_once', 'writes to other.main.o, another database']);
     expect(await guarantee('piecewise')).toEqual(['failed', 'at_least_once', 'atomic: false']);
     expect(await guarantee('outside')).toEqual(['succeeded', 'at_least_once', 'what a command does cannot be rolled back']);
-    expect(await db.mistake('RUN SCHEDULE s DRY RUN')).toMatchObject({ code: 'unsupported' });
   });
 
   test('comes with the rows that each statement changed; a called procedure counts as one', async ({ db }) => {
