@@ -32,6 +32,7 @@ import { type Migration, migrate } from './store/migrate.ts';
 import { TimingCache } from './timingCache.ts';
 import { usualTimesReader } from './usualTimes.ts';
 import { Worker } from './work.ts';
+import { WorkTables } from './workTables.ts';
 
 export interface EngineOptions {
   readonly readOnly?: boolean;
@@ -113,6 +114,8 @@ export class Engine {
   readonly calendars: CalendarReading;
   /** The room on the disk. */
   readonly storage: StorageWatch;
+  /** What steps of pipelines have kept. */
+  readonly workTables: WorkTables;
   readonly #graceMs: number;
   readonly #claim: { release(): Promise<void> } | undefined;
   readonly #zone: { text: string };
@@ -231,6 +234,8 @@ export class Engine {
     this.jobQueues = parts.jobQueues;
     this.calendars = new CalendarReading(parts);
     this.storage = new StorageWatch(parts.database, parts.clock);
+    this.workTables = new WorkTables(parts);
+    this.workTables.watch(parts.scheduler);
     parts.scheduler.events.on('definitions:changed', () => this.worker.forgetSettings());
     // Also after a hold, and after a stop and another start.
     parts.scheduler.events.on('scheduler:started', () => {
@@ -329,11 +334,12 @@ export class Engine {
   }
 
   #keepHouse(): Housekeeping {
-    const { database, sql, clock, admission, scheduler, calendars } = this;
+    const { database, sql, clock, admission, scheduler, calendars, workTables } = this;
     return new Housekeeping({
       scheduler,
       clock,
       calendars,
+      workTables,
       retention: new Retention({ database, sql, clock, admission }),
       storage: () => this.storage.look(),
       checkpoint: () => this.#checkpoint(),
@@ -355,6 +361,7 @@ export class Engine {
     await this.logs.close();
     await this.worker.close();
     await this.#housekeeping?.stop();
+    await this.workTables.close();
     this.storage.stop();
     await this.database.close();
   }

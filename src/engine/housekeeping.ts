@@ -1,17 +1,19 @@
-// What is done beside the runs, while the scheduler runs and has nothing due: history that nobody keeps is forgotten, calendars are
-// read again, and DuckDB's log is written into the file before it grows so far that some COMMIT has to do it (60-95 ms, for which
-// all others wait).
+// What is done beside the runs, while the scheduler runs and has nothing due: history that nobody keeps and results that nobody will
+// read are forgotten, calendars are read again, and DuckDB's log is written into the file before it grows so far that some COMMIT
+// has to do it (60-95 ms, for which all others wait).
 
 import type { Clock, Timer } from '../scheduler/clock.ts';
 import type { Scheduler } from '../scheduler/loop.ts';
 import type { Storage } from '../scheduler/ports.ts';
 import type { CalendarReading } from './calendarReading.ts';
 import type { Retention } from './retention.ts';
+import type { WorkTables } from './workTables.ts';
 
 export interface HousekeepingParts {
   readonly scheduler: Scheduler;
   readonly retention: Retention;
   readonly calendars: CalendarReading;
+  readonly workTables: WorkTables;
   readonly clock: Clock;
   storage(): Promise<Storage | undefined>;
   checkpoint(): Promise<void>;
@@ -37,6 +39,7 @@ export class Housekeeping {
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
     this.#every(sweepEveryMs, async () => {
+      await this.#parts.workTables.sweep();
       const { more } = await this.#parts.retention.sweep(this.#stop.signal);
       return more ? sweepAgainMs : sweepEveryMs;
     });
