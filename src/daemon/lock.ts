@@ -1,39 +1,54 @@
-// Who holds a file. DuckDB's own lock decides; whoever has it binds a socket beside the file, so that others can ask who that is
-// (and later talk to it). The socket also guards where DuckDB's lock does not: the system drops that one when anything in the
-// holder's process closes another descriptor of the file. So whoever got the lock and still finds a socket that answers goes away
-// at once. A file with a process id in it could not do this: ids mean nothing across containers that share a folder, and two that
-// replace a stale one take each other's place. A socket that nobody listens on is stale for certain.
+// Who holds a file. DuckDB's own lock decides; whoever has it binds a socket beside the file, so that others can ask who that is,
+// and talk to it: it speaks HTTP (`curl --unix-socket jobs.duckdb.cuckoo http://cuckoo/holder`). The socket also guards where DuckDB's
+// lock does not: the system drops that one when anything in the holder's process closes another descriptor of the file. So whoever
+// got the lock and still finds a socket that answers goes away at once. A file with a process id in it could not do this: ids mean
+// nothing across containers that share a folder, and two that replace a stale one take each other's place. A socket that nobody
+// listens on is stale for certain.
+//
+// Asking costs a start nothing where nobody answers, and HTTP itself is loaded with the first that comes.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, linkSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Diagnostic } from '../core/diagnostic.ts';
 import { type Clock, systemClock } from '../scheduler/clock.ts';
+import { cuckooVersion } from './version.ts';
+import { protocolVersion } from './wire/protocol.ts';
 
-/** The first line that a socket says to everybody. */
+/** What `GET /holder` answers. */
 export interface Holder {
-  readonly protocol: 1;
+  /** Of wire/protocol.ts. */
+  readonly protocol: number;
   readonly pid: number;
   readonly kind: 'shell' | 'daemon' | 'library';
   /** When it took the file, in ISO form. */
   readonly since: string;
+  /** Cuckoo's. */
+  readonly version: string;
+  /** Where a daemon listens besides. */
+  readonly url?: string;
 }
 
 export interface Claim {
-  /** Safe to call twice. */
+  /** Told to whoever asks from now on. */
+  announce(more: { readonly url: string }): void;
+  /** Nobody finds the socket any more; whoever has asked for the file is still answered. Safe to call twice. */
   release(): Promise<void>;
 }
+
+export type HandoverAnswer = 'released' | { readonly refused: string };
 
 export interface ClaimOptions {
   readonly kind?: Holder['kind'];
   readonly clock?: Clock;
-  /** Called with each connection after it has been told who holds the file; without it the connection is closed. */
-  readonly onConnection?: (socket: Socket) => void;
+  /** Somebody asks for the file. Without it he is told that this process does not hand over. */
+  readonly onHandover?: (by: { readonly pid: number | undefined }) => Promise<HandoverAnswer>;
+  /** All other requests. Without it there is nothing else to be had here. */
+  readonly onRequest?: (request: IncomingMessage, response: ServerResponse) => void;
 }
-
-const protocol = 1;
 
 /** A socket's path may have about 104 bytes, by the system; a longer one is cut off silently by some. */
 const longestSocketPath = 100;
@@ -43,19 +58,28 @@ const answerWithinMs = 1000;
 
 const longestAnswer = 10_000;
 
+/** A request has come as a whole by then. */
+const requestWithinMs = 10_000;
+
 /**
  * To be called when DuckDB holds the file and before anything is written. Fails with `file_locked` if another process still
  * answers for the file: then DuckDB's lock has been lost there, and the caller closes at once.
  */
 export async function claimFile(realPath: string, options: ClaimOptions = {}): Promise<Claim> {
   const clock = options.clock ?? systemClock;
-  const holder: Holder = { protocol, pid: process.pid, kind: options.kind ?? 'shell', since: new Date(clock.now()).toISOString() };
+  const holder: Holder = {
+    protocol: protocolVersion,
+    pid: process.pid,
+    kind: options.kind ?? 'shell',
+    since: new Date(clock.now()).toISOString(),
+    version: cuckooVersion,
+  };
   const addresses = addressesOf(realPath);
   for (const address of addresses) mustBeSilent(realPath, await ask(address, clock));
   let refused: unknown;
   for (const address of addresses) {
     try {
-      return await bind(realPath, address, { holder, clock, onConnection: options.onConnection });
+      return await bind(realPath, address, { holder, clock, options });
     } catch (error) {
       if (error instanceof Diagnostic) throw error;
       refused = error;
@@ -67,13 +91,18 @@ export async function claimFile(realPath: string, options: ClaimOptions = {}): P
   });
 }
 
-/** Who answers for the file, if anybody does. */
-export async function whoHolds(realPath: string, clock: Clock = systemClock): Promise<Partial<Holder> | undefined> {
+/** Who answers for the file, if anybody does. Of a holder that has let us in and is busy nothing else is known. */
+export async function whoHolds(realPath: string, clock: Clock = systemClock): Promise<(Partial<Holder> & Answered) | undefined> {
   for (const address of addressesOf(realPath)) {
     const holder = await ask(address, clock);
-    if (holder !== undefined) return holder;
+    if (holder !== undefined) return { ...holder, address };
   }
   return undefined;
+}
+
+interface Answered {
+  /** The path of the socket. */
+  readonly address: string;
 }
 
 /** The error of the second process, with what the first one says about itself. */
@@ -117,24 +146,16 @@ function makeOwnFolder(): void {
 interface Binding {
   readonly holder: Holder;
   readonly clock: Clock;
-  readonly onConnection: ClaimOptions['onConnection'];
+  readonly options: ClaimOptions;
 }
 
-async function bind(realPath: string, address: string, { holder, clock, onConnection }: Binding): Promise<Claim> {
+async function bind(realPath: string, address: string, { holder, clock, options }: Binding): Promise<Claim> {
   const folder = dirname(address);
   if (folder === ownFolder()) makeOwnFolder();
   const there = lstatSync(address, { throwIfNoEntry: false });
   if (there !== undefined && !there.isSocket()) throw new Error(`"${address}" is not ours, so it stays`);
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    // Whoever only wanted to know whether we live may be gone before the answer.
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => sockets.delete(socket));
-    socket.write(`${JSON.stringify(holder)}\n`);
-    if (onConnection === undefined) socket.end();
-    else onConnection(socket);
-  });
+  const door = new Door(holder, options);
+  const server = createServer({ pauseOnConnect: true }, (socket) => door.open(socket));
   // The system removes the path that a socket was bound to when it is closed, whoever's it is by then: so it is bound to a name
   // that nobody else uses, and then put in its place.
   const draft = join(folder, `.${randomBytes(4).toString('hex')}`);
@@ -151,15 +172,109 @@ async function bind(realPath: string, address: string, { holder, clock, onConnec
   const identity = identityOf(address);
   let released: Promise<void> | undefined;
   return {
+    announce: (more) => door.announce(more),
     release() {
       released ??= new Promise((resolve) => {
         if (identityOf(address) === identity) rmSync(address, { force: true });
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
+        server.close();
+        door.close();
+        resolve();
       });
       return released;
     },
   };
+}
+
+/** Who comes in through the socket, and what is said there. */
+class Door {
+  readonly #options: ClaimOptions;
+  #holder: Holder;
+  #http: Promise<HttpServer> | undefined;
+  readonly #sockets = new Set<Socket>();
+  /** Of those who wait for the file: their answer comes when it has been let go of. */
+  readonly #waiting = new Set<Socket>();
+
+  constructor(holder: Holder, options: ClaimOptions) {
+    this.#holder = holder;
+    this.#options = options;
+  }
+
+  announce(more: Partial<Holder>): void {
+    this.#holder = { ...this.#holder, ...more };
+  }
+
+  open(socket: Socket): void {
+    this.#sockets.add(socket);
+    // Whoever only wanted to know whether we live may be gone before the answer.
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#sockets.delete(socket));
+    this.#http ??= this.#speak();
+    this.#http.then(
+      (http) => {
+        http.emit('connection', socket);
+        socket.resume();
+      },
+      () => socket.destroy(),
+    );
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) if (!this.#waiting.has(socket)) socket.destroy();
+    void this.#http?.then((http) => http.close());
+  }
+
+  async #speak(): Promise<HttpServer> {
+    const { createServer: createHttpServer } = await import('node:http');
+    const options = { headersTimeout: requestWithinMs, connectionsCheckingInterval: requestWithinMs / 10 };
+    const http = createHttpServer(options, (request, response) => this.#answer(request, response));
+    // It is handed its sockets and listens to none itself; what it does when it begins to listen is to watch over half requests.
+    http.emit('listening');
+    return http;
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { onHandover, onRequest } = this.#options;
+    const path = request.url?.split('?')[0];
+    if (path === '/holder' && (request.method === 'GET' || request.method === 'HEAD')) tell(response, 200, this.#holder);
+    else if (path === '/handover' && request.method === 'POST' && onHandover !== undefined) {
+      this.#handOver(request, response, onHandover).catch(() => response.destroy());
+    } else if (onRequest !== undefined) onRequest(request, response);
+    else tell(response, 404, { title: `this is a Cuckoo ${this.#holder.kind}, which answers GET /holder and nothing else`, status: 404 });
+  }
+
+  async #handOver(request: IncomingMessage, response: ServerResponse, onHandover: NonNullable<ClaimOptions['onHandover']>): Promise<void> {
+    const { socket } = request;
+    this.#waiting.add(socket);
+    response.on('close', () => {
+      this.#waiting.delete(socket);
+      socket.destroy();
+    });
+    let answer: HandoverAnswer;
+    try {
+      const pid: unknown = Object(JSON.parse(await bodyOf(request)))['pid'];
+      answer = await onHandover({ pid: typeof pid === 'number' ? pid : undefined });
+    } catch (error) {
+      answer = { refused: error instanceof Error ? error.message : String(error) };
+    }
+    // Nothing else comes over this connection: the socket is gone by now.
+    response.setHeader('Connection', 'close');
+    tell(response, answer === 'released' ? 200 : 409, answer === 'released' ? { released: true } : answer);
+  }
+}
+
+function tell(response: ServerResponse, status: number, content: object): void {
+  const body = `${JSON.stringify(content)}\n`;
+  // Its length is said, so that whoever asks has the object as it is and not in chunks.
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }).end(body);
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of request) {
+    text += String(chunk);
+    if (text.length > longestAnswer) throw new Error('that is too long');
+  }
+  return text;
 }
 
 /**
@@ -237,19 +352,21 @@ function ask(address: string, clock: Clock): Promise<Partial<Holder> | undefined
     const timer = clock.after(answerWithinMs, () => answer(accepted));
     socket.on('connect', () => {
       accepted = true;
+      socket.write('GET /holder HTTP/1.1\r\nHost: cuckoo\r\nConnection: close\r\n\r\n');
     });
     socket.on('data', (data) => {
       text += data.toString('utf8');
-      if (text.includes('\n') || text.length > longestAnswer) answer(true);
+      if (text.endsWith('}\n') || text.length > longestAnswer) answer(true);
     });
     socket.on('error', () => answer(text !== ''));
     socket.on('close', () => answer(text !== ''));
   });
 }
 
+/** It is short, and comes as a whole. */
 function readHolder(text: string): Partial<Holder> {
   try {
-    const fields: unknown = JSON.parse(text.split('\n')[0] ?? '');
+    const fields: unknown = JSON.parse(text.slice(text.indexOf('\r\n\r\n')));
     return typeof fields === 'object' && fields !== null ? fields : {};
   } catch {
     return {};

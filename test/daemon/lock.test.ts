@@ -2,6 +2,7 @@
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -9,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Diagnostic } from '../../src/core/diagnostic.ts';
 import { type Claim, claimFile, heldBy, whoHolds } from '../../src/daemon/lock.ts';
+import { cuckooVersion } from '../../src/daemon/version.ts';
 import { openNative } from '../../src/engine/store/duckdb/native.ts';
 import { systemClock } from '../../src/scheduler/clock.ts';
 
@@ -31,6 +33,16 @@ const failure = async (work: Promise<unknown>): Promise<Diagnostic> => {
   if (!(error instanceof Diagnostic)) throw new Error(`expected a Diagnostic, got ${String(error)}`);
   return error;
 };
+
+const over = (socketPath: string, method: string, path: string, body = '') =>
+  new Promise<{ status: number | undefined; type: string | undefined; body: string }>((ended, failed) => {
+    const asked = request({ socketPath, method, path }, async (response) => {
+      let text = '';
+      for await (const chunk of response) text += String(chunk);
+      ended({ status: response.statusCode, type: response.headers['content-type'], body: text });
+    });
+    asked.on('error', failed).end(body);
+  });
 
 afterEach(async () => {
   await Promise.all(claims.splice(0).map((claimed) => claimed.release()));
@@ -106,7 +118,14 @@ describe('processes on one file', () => {
     const second = await start(path);
     expect(second.said).toMatch(new RegExp(`^file_locked ".*" is held by process ${first.pid} \\(.*node.*\\)\\.$`));
     expect(await second.end()).toBe(4);
-    expect(await whoHolds(path)).toEqual({ protocol: 1, pid: first.pid, kind: 'daemon', since: expect.stringMatching(/^\d{4}-.*Z$/) });
+    expect(await whoHolds(path)).toEqual({
+      protocol: 1,
+      pid: first.pid,
+      kind: 'daemon',
+      since: expect.stringMatching(/^\d{4}-.*Z$/),
+      version: cuckooVersion,
+      address: `${path}.cuckoo`,
+    });
 
     await first.kill();
     expect(existsSync(`${path}.cuckoo`)).toBe(true);
@@ -163,18 +182,62 @@ describe('a claim', () => {
     expect(await whoHolds(path)).toBeUndefined();
   });
 
-  test('hands connections on after the first line', async () => {
+  test('speaks HTTP: says who holds the file, and what it has learnt since', async () => {
     const path = newFile();
-    await claim(path, { kind: 'daemon', onConnection: (socket) => socket.end('and more\n') });
-    const text = await new Promise<string>((ended) => {
-      let all = '';
-      connect(`${path}.cuckoo`)
-        .on('data', (data) => {
-          all += String(data);
-        })
-        .on('end', () => ended(all));
+    const claimed = await claim(path, { kind: 'library' });
+    const asked = await over(`${path}.cuckoo`, 'GET', '/holder');
+    expect(asked).toMatchObject({ status: 200, type: 'application/json' });
+    expect(JSON.parse(asked.body)).toMatchObject({ protocol: 1, pid: process.pid, kind: 'library', version: cuckooVersion });
+    claimed.announce({ url: 'http://127.0.0.1:8470' });
+    expect(JSON.parse((await over(`${path}.cuckoo`, 'GET', '/holder')).body)).toMatchObject({ url: 'http://127.0.0.1:8470' });
+    for (const [method, where] of [
+      ['GET', '/'],
+      ['POST', '/holder'],
+      ['POST', '/handover'],
+      ['POST', '/api/v1/sessions'],
+    ] as const) {
+      expect(await over(`${path}.cuckoo`, method, where), `${method} ${where}`).toMatchObject({ status: 404 });
+    }
+  });
+
+  test('hands every other request on', async () => {
+    const path = newFile();
+    await claim(path, { kind: 'daemon', onRequest: ({ method, url }, response) => response.end(`${method} ${url}`) });
+    expect(await over(`${path}.cuckoo`, 'PUT', '/api/v1/jobs?limit=1')).toMatchObject({ status: 200, body: 'PUT /api/v1/jobs?limit=1' });
+    expect((await whoHolds(path))?.pid).toBe(process.pid);
+  });
+
+  test('answers whoever asked for the file when it has been let go of', async () => {
+    const path = newFile();
+    const asked: unknown[] = [];
+    const claimed: Claim = await claim(path, {
+      onHandover: async (by) => {
+        asked.push(by);
+        if (asked.length === 1) return { refused: 'not now' };
+        await claimed.release();
+        return 'released';
+      },
     });
-    expect(text.split('\n')).toEqual([expect.stringMatching(/^\{"protocol":1,.*\}$/), 'and more', '']);
+    expect(await over(`${path}.cuckoo`, 'POST', '/handover', '{"pid":7}')).toMatchObject({ status: 409, body: '{"refused":"not now"}\n' });
+    expect(await over(`${path}.cuckoo`, 'POST', '/handover', 'not JSON')).toMatchObject({ status: 409 });
+    expect(await over(`${path}.cuckoo`, 'POST', '/handover', '{"pid":8}')).toMatchObject({ status: 200, body: '{"released":true}\n' });
+    expect(asked).toEqual([{ pid: 7 }, { pid: 8 }]);
+    expect(await whoHolds(path)).toBeUndefined();
+  });
+
+  test('is not troubled by those who say half, say nothing, or hang up', async () => {
+    const path = newFile();
+    const claimed = await claim(path, { kind: 'daemon' });
+    const others = Array.from({ length: 50 }, (_, at) => {
+      const socket = connect(`${path}.cuckoo`).on('error', () => {});
+      socket.write('GET /holder HTTP/1.1\r\nHost: cuckoo\r\n\r\n'.slice(0, at));
+      if (at % 5 === 0) socket.destroy();
+      return socket;
+    });
+    expect((await whoHolds(path))?.pid).toBe(process.pid);
+    const gone = Promise.all(others.map((socket) => socket.destroyed || new Promise((closed) => socket.resume().on('close', closed))));
+    await claimed.release();
+    await gone;
   });
 
   test('of a file that somebody answers for is refused, and leaves theirs alone', async () => {
