@@ -78,6 +78,8 @@ async function putDefinition(
   const changed = before === undefined ? [] : changedKeys(before, entries);
   if (existing !== undefined && existing.name !== name.text) changed.unshift('name');
   if (existing !== undefined && enabled !== existing.enabled) changed.push('enabled');
+  // It has moved to another file, and is the same schedule.
+  if (existing !== undefined && context.source !== null && context.source !== existing.source) changed.push('source');
   const lineage = await lineageOfSchedule(bound.schedule, context);
   const shared = enabled ? await sharedWriters(bound, lineage, context) : [];
   const warnings = [...bound.warnings, ...shared];

@@ -15,11 +15,19 @@ import { migration000002 } from './migrations/000002.ts';
 import { migration000003 } from './migrations/000003.ts';
 import { migration000004 } from './migrations/000004.ts';
 import { migration000005 } from './migrations/000005.ts';
+import { migration000006 } from './migrations/000006.ts';
 
 export type Migration = string;
 
 /** In the order in which they are carried out. */
-export const released: readonly Migration[] = [migration000001, migration000002, migration000003, migration000004, migration000005];
+export const released: readonly Migration[] = [
+  migration000001,
+  migration000002,
+  migration000003,
+  migration000004,
+  migration000005,
+  migration000006,
+];
 
 export interface MigrateOptions {
   readonly sql: Sql;

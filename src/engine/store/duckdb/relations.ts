@@ -169,10 +169,11 @@ SELECT total, active, greatest(total - active, 0) AS idle FROM (
   SELECT coalesce((cuckoo_health()::JSON->'$.workers')::BIGINT, (SELECT value::BIGINT FROM cron.settings WHERE name = 'workers')) AS total, (SELECT count(*) FROM cron.cuckoo_running) AS active
 );
 
+-- How many schedules a file has is counted where they are: one that was dropped by hand is gone from here, too.
 CREATE OR REPLACE VIEW cron.sources AS
-SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS kind, NULL::BIGINT AS schedules, NULL::VARCHAR AS state, NULL::VARCHAR AS error,
-  NULL::TIMESTAMPTZ AS read_at
-WHERE false;
+SELECT f.path, f.kind, coalesce(s.schedules, 0)::BIGINT AS schedules, f.state, f.error, f.read_at
+FROM cuckoo_ledger.job_file f
+LEFT JOIN (SELECT source, count(*) AS schedules FROM cuckoo_ledger.schedule WHERE source IS NOT NULL GROUP BY source) s ON s.source = f.path;
 
 CREATE OR REPLACE VIEW cron.schedule_versions AS
 SELECT schedule, version, definition, changed, changed_at, changed_by FROM cuckoo_ledger.schedule_version;
