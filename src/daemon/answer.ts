@@ -6,7 +6,8 @@
 import type { Instant } from '../core/instant.ts';
 import type { Column, Row } from '../engine/result.ts';
 import { TimestampTz, type Value } from '../engine/value.ts';
-import { folded, oneLine, truncated } from './render/terminalText.ts';
+import { type FinishedRun, nameOf } from '../scheduler/run.ts';
+import { folded, oneLine, truncated, widthOf } from './render/terminalText.ts';
 
 /** Of a result's JSON. */
 const shownResult = 160;
@@ -32,18 +33,41 @@ export function sentence(columns: readonly Column[], row: Row, { now, zone }: Se
 /** Of a run that has ended. Without an id it was a dry run. */
 export function runSentence(columns: readonly Column[], row: Row): string {
   const cell = (name: string): Value => cellOf(columns, row, name);
-  const duration = cell('duration_ms');
-  const changed = cell('rows_changed');
-  const result = cell('result');
-  const succeeded = cell('state') === 'succeeded';
-  const parts = [`${text(cell('schedule'))}: ${text(cell('state')).replaceAll('_', ' ')}`];
+  const [duration, changed] = [cell('duration_ms'), cell('rows_changed')];
+  const told = endSentence({
+    // RUN PIPELINE has no schedule.
+    name: text(cell('schedule') ?? cell('pipeline')),
+    state: text(cell('state')),
+    reason: cell('reason') === null ? null : text(cell('reason')),
+    durationMs: duration === null ? null : Number(duration),
+    rowsChanged: changed === null ? null : Number(changed),
+    result: cell('result') === null ? null : text(cell('result')),
+  });
+  return cell('run_id') === null ? `${told}; a dry run: rolled back` : told;
+}
+
+/** The same of one whose end has just been heard of. */
+export function finishedSentence(run: FinishedRun): string {
+  return endSentence({ ...run, name: nameOf(run), result: run.result === null ? null : JSON.stringify(run.result) });
+}
+
+interface RunEnd {
+  readonly name: string;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly durationMs: number | null;
+  readonly rowsChanged: number | null;
+  readonly result: string | null;
+}
+
+function endSentence({ name, state, reason, durationMs, rowsChanged, result }: RunEnd): string {
   // What ran is told in whole milliseconds: the clock of history has no finer ones.
-  if (succeeded && duration !== null) parts[0] += ` in ${timeText(Math.max(1, Math.round(Number(duration))), 0)}`;
-  if (cell('reason') !== null) parts.push(text(cell('reason')));
-  if (changed !== null && (result === null || Number(changed) > 0))
-    parts.push(`${changed} ${Number(changed) === 1 ? 'row' : 'rows'} changed`);
-  if (result !== null) parts.push(truncated(`result ${text(result)}`, shownResult));
-  if (cell('run_id') === null) parts.push('a dry run: rolled back');
+  const took = state === 'succeeded' && durationMs !== null ? ` in ${timeText(Math.max(1, Math.round(durationMs)), 0)}` : '';
+  const parts = [`${name}: ${state.replaceAll('_', ' ')}${took}`];
+  if (reason !== null) parts.push(reason);
+  if (rowsChanged !== null && (result === null || rowsChanged > 0))
+    parts.push(`${rowsChanged} ${rowsChanged === 1 ? 'row' : 'rows'} changed`);
+  if (result !== null) parts.push(truncated(`result ${result}`, shownResult));
   return parts.join('; ');
 }
 
@@ -51,8 +75,17 @@ export function runSentence(columns: readonly Column[], row: Row): string {
 export function failedRun(columns: readonly Column[], row: Row): { readonly runId: string | undefined } | undefined {
   const state = cellOf(columns, row, 'state');
   const runId = cellOf(columns, row, 'run_id');
-  if (state === 'succeeded' || state === 'skipped') return undefined;
+  if (state === 'succeeded' || state === 'skipped' || state === 'pending') return undefined;
   return { runId: runId === null ? undefined : text(runId) };
+}
+
+/** The run that waits or has only begun, which can be followed. */
+export function openRun(columns: readonly Column[], row: Row): string | undefined {
+  return cellOf(columns, row, 'state') === 'pending' ? runIdOf(columns, row) : undefined;
+}
+
+export function runIdOf(columns: readonly Column[], row: Row): string {
+  return text(cellOf(columns, row, 'run_id'));
 }
 
 /** What happened when: `at, what, detail`. The day stands above its lines; a detail is told in full. */
@@ -81,19 +114,28 @@ const clockWidth = 12;
  *   02:00:00.123  stdout  page 7 of 10
  *   02:00:01.000  cuckoo  succeeded in 1.2 s
  */
-export function logLines(rows: readonly Row[], { zone, color }: { readonly zone: string; readonly color: boolean }): string {
+export function logLines(rows: readonly Row[], { zone, color, width }: LogOptions): string {
   let told = '';
   for (const [at = null, step = null, stream = null, level = null, line = null] of rows) {
     const who = stream === 'scheduler' ? 'cuckoo' : stream === 'log' ? level : stream;
     const isBad = level === 'error' || stream === 'stderr';
     const lead = `${at instanceof TimestampTz ? clockText(at, zone) : ''}  `;
     const label = `${step === null ? '' : `${oneLine(text(step))}  `}${oneLine(text(who ?? null)).padEnd(longestStream)}`;
-    const said = oneLine(text(line).replaceAll('\t', '    ')).trimEnd();
+    const safe = oneLine(text(line).replaceAll('\t', '    ')).trimEnd();
+    const taken = widthOf(`${lead}${label}  `);
+    // What Cuckoo says itself is words.
+    const said = stream === 'scheduler' ? folded(safe, { columns: width, taken, indent: ' '.repeat(taken) }) : safe;
     told += color
       ? `\x1b[2m${lead}\x1b[22m${isBad ? `\x1b[31m${label}\x1b[39m` : `\x1b[2m${label}\x1b[22m`}  ${said}\n`
       : `${lead}${label}  ${said}\n`;
   }
   return told;
+}
+
+interface LogOptions {
+  readonly zone: string;
+  readonly color: boolean;
+  readonly width: number | undefined;
 }
 
 /** `stdout`, `stderr`, `cuckoo` */

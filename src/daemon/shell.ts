@@ -8,7 +8,20 @@ import { Result } from '../engine/result.ts';
 import type { Session } from '../engine/session.ts';
 import type { Value } from '../engine/value.ts';
 import type { Clock } from '../scheduler/clock.ts';
-import { failedRun, logLines, nextRunOf, runSentence, sentence, story, timeText, warningsOf } from './answer.ts';
+import { type FinishedRun, isFailure } from '../scheduler/run.ts';
+import {
+  failedRun,
+  finishedSentence,
+  logLines,
+  nextRunOf,
+  openRun,
+  runIdOf,
+  runSentence,
+  sentence,
+  story,
+  timeText,
+  warningsOf,
+} from './answer.ts';
 import { toDiagnostic } from './exit.ts';
 import type { FiresSetting } from './fires.ts';
 import { type Piece, readPieces } from './input.ts';
@@ -22,6 +35,7 @@ import { folded, manyLines, oneLine } from './render/terminalText.ts';
 import { runCommand } from './repl/commands.ts';
 import { readScript, runPieces } from './script.ts';
 import type { KnownFile } from './trust.ts';
+import { Waiting } from './waiting.ts';
 
 export type TimerSetting = 'on' | 'off' | 'auto';
 
@@ -115,9 +129,17 @@ export class Shell {
 
   /** Executes one statement and shows its answer. For a script, a run that did not succeed is a mistake. */
   async show(statement: string, { script = false }: { readonly script?: boolean } = {}): Promise<void> {
-    const { session, clock, errors, known, interactive } = this.#options;
+    const { engine, session, clock, errors, known, interactive, onRuns } = this.#options;
     if (this.#interrupted) throw cancelled();
-    const progress = new ProgressBar({ clock, terminal: errors, percent: () => session.progress() ?? -1 });
+    const told = new ToldEnds((finished) => progress.over(() => this.#tellEnd(finished)));
+    const waiting = new Waiting({
+      session,
+      scheduler: engine.scheduler,
+      tell: (finished) => {
+        if (isForPeople(this.mode) && this.#takesOutput.columns !== undefined) told.add(finished);
+      },
+    });
+    const progress = new ProgressBar({ clock, terminal: errors, look: () => waiting.look() });
     this.#progress = progress;
     this.#running = true;
     let result: Result | undefined;
@@ -129,13 +151,25 @@ export class Shell {
       result = answer;
       // A script looks once, when it is done.
       if (interactive && session.transaction === 'none') known?.noteChanges();
-      await this.#present(answer, { zone, script });
+      await told.settled;
+      await this.#present(answer, { zone, script, told: told.runIds });
       if (script && answer.failure !== undefined) throw answer.failure;
     } finally {
+      waiting.stop();
+      await told.settled;
       progress.clear();
+      // Nobody needs to hear twice how a run ended.
+      if (told.runIds.size > 0 || result?.form === 'log') onRuns?.(waiting.ended);
       await result?.close();
       this.#running = false;
     }
+  }
+
+  async #tellEnd(finished: FinishedRun): Promise<void> {
+    const output = this.#takesOutput;
+    const sink: Sink = { write: (chunk) => output.write(chunk), columns: output.columns };
+    await tell(sink, finishedSentence(finished));
+    if (isFailure(finished.state) || finished.state === 'cancelled') await sink.write(hintOf(finished.runId));
   }
 
   /** The rows of a query as texts, for what the shell asks in its own interest. */
@@ -145,7 +179,7 @@ export class Shell {
   }
 
   async say(text: string): Promise<void> {
-    await this.#takeOutput().write(text);
+    await this.#takesOutput.write(text);
   }
 
   /** Cancels what is being run; nothing where nothing is. */
@@ -220,9 +254,10 @@ export class Shell {
       const ran = rows.filter((row) => (row[column('run_id')] ?? null) !== null);
       // What only waits yet is told when it has ended.
       onRuns?.(ran.filter((row) => row[column('state')] !== 'pending').map((row) => String(row[column('run_id')])));
+      const owner = column('pipeline') < 0 ? 'schedule' : 'pipeline';
       known?.vouch(
-        'schedule',
-        ran.map((row) => String(row[column('schedule')])),
+        owner,
+        ran.map((row) => String(row[column(owner)])),
       );
     } else if (noun === 'schedule' || noun === 'procedure' || noun === 'pipeline' || noun === 'calendar') {
       known?.vouch(
@@ -234,15 +269,20 @@ export class Shell {
     return Result.fromRows({ tag, columns, rowsChanged, warnings, notes, form, failure, prominent, rows });
   }
 
-  async #present(result: Result, { zone, script }: { readonly zone: string; readonly script: boolean }): Promise<void> {
+  async #present(result: Result, { zone, script, told }: Presentation): Promise<void> {
     const { mode } = this;
-    const output = this.#takeOutput();
+    const output = this.#takesOutput;
+    const write = async (chunk: string | Uint8Array): Promise<void> => {
+      // Rows that are here already are written no further either.
+      if (this.#interrupted) throw cancelled();
+      await output.write(chunk);
+    };
     const sink: Sink = {
       write: async (chunk) => {
+        // More lines may come, and it may take them some time.
+        if (result.form === 'log' && this.#progress !== undefined) return await this.#progress.over(() => write(chunk));
         this.#progress?.clear();
-        // Rows that are here already are written no further either.
-        if (this.#interrupted) throw cancelled();
-        await output.write(chunk);
+        await write(chunk);
       },
       columns: output.columns,
       color: this.#options.color.output && output === this.#standardOutput,
@@ -250,7 +290,7 @@ export class Shell {
     try {
       if (isForPeople(mode)) {
         for (const note of result.notes) await tell(sink, note);
-        await this.#presentToPeople(result, sink, { zone, script });
+        await this.#presentToPeople(result, sink, { zone, script, told });
       } else if (result.columns.length > 0) await render(result, mode, sink, { zone });
       for (const { message, hint } of result.warnings) {
         this.#progress?.clear();
@@ -264,18 +304,21 @@ export class Shell {
     }
   }
 
-  async #presentToPeople(result: Result, sink: Sink, { zone, script }: { readonly zone: string; readonly script: boolean }): Promise<void> {
+  async #presentToPeople(result: Result, sink: Sink, { zone, script, told }: Presentation): Promise<void> {
     const { form, columns } = result;
     switch (form) {
       case 'outcomes':
         return await this.#tellOutcomes(result, sink);
       case 'runs':
         for (const row of await result.toArray()) {
+          if (told.has(runIdOf(columns, row))) continue;
           const failed = failedRun(columns, row);
           // A script ends with an error that says the same.
           if (failed !== undefined && script) continue;
           await tell(sink, runSentence(columns, row));
-          if (failed?.runId !== undefined) await sink.write(`   hint: EXPLAIN RUN '${failed.runId}'; tells more\n`);
+          if (failed?.runId !== undefined) await sink.write(hintOf(failed.runId));
+          const open = openRun(columns, row);
+          if (open !== undefined) await sink.write(`   hint: TAIL RUN '${open}'; follows it\n`);
         }
         return;
       case 'settings':
@@ -285,7 +328,8 @@ export class Shell {
         await sink.write(story(await result.toArray(), { zone, width: sink.columns }));
         return;
       case 'log':
-        for await (const rows of result.chunks()) await sink.write(logLines(rows, { zone, color: sink.color === true }));
+        for await (const rows of result.chunks())
+          await sink.write(logLines(rows, { zone, color: sink.color === true, width: sink.columns }));
         return;
       case 'text':
         // It is there to be copied: to a terminal without what would command it, to a file as it is.
@@ -323,7 +367,7 @@ export class Shell {
     return row?.[0] ?? (await this.session.zone());
   }
 
-  #takeOutput(): Output {
+  get #takesOutput(): Output {
     return this.#once ?? this.#output;
   }
 
@@ -331,6 +375,34 @@ export class Shell {
     if (this.timer === 'off' || (this.timer === 'auto' && ms < longStatementMs)) return;
     this.warn(`Time: ${timeText(ms)}`);
   }
+}
+
+interface Presentation {
+  readonly zone: string;
+  readonly script: boolean;
+  /** Runs whose ends were told as they came. */
+  readonly told: ReadonlySet<string>;
+}
+
+/** The ends of runs on their way to the terminal, one after the other. */
+class ToldEnds {
+  readonly runIds = new Set<string>();
+  readonly #tell: (finished: FinishedRun) => Promise<void>;
+  settled: Promise<void> = Promise.resolve();
+
+  constructor(tell: (finished: FinishedRun) => Promise<void>) {
+    this.#tell = tell;
+  }
+
+  add(finished: FinishedRun): void {
+    this.runIds.add(finished.runId);
+    // What cannot be written now is met by the answer, too.
+    this.settled = this.settled.then(() => this.#tell(finished)).catch(() => undefined);
+  }
+}
+
+function hintOf(runId: string): string {
+  return `   hint: EXPLAIN RUN '${runId}'; tells more\n`;
 }
 
 function cancelled(): Diagnostic {

@@ -8,6 +8,7 @@ import { tokenAt } from '../parser/lexer.ts';
 import { parse } from '../parser/parse.ts';
 import { split } from '../parser/split.ts';
 import { suggest } from '../parser/suggest.ts';
+import type { AwaitedRun } from './awaitedRun.ts';
 import type { Engine } from './engine.ts';
 import { guard } from './guard.ts';
 import { jobStatementOf } from './jobStatement.ts';
@@ -45,6 +46,7 @@ export class Session {
   /** Schedules whose fires count from its commit. */
   readonly #counting = new Set<number>();
   readonly #dropped = new Set<number>();
+  readonly #awaited = new Map<string, AwaitedRun>();
   /** Ends a RUN that executes here. */
   #stop = new AbortController();
   readonly #turnstile = new Turnstile();
@@ -76,6 +78,11 @@ export class Session {
   /** Percent of the statement at work, where DuckDB can tell. */
   progress(): number | undefined {
     return this.#connection.native.progress();
+  }
+
+  /** The runs that the statement at work waits for, by their ids. */
+  get awaited(): ReadonlyMap<string, AwaitedRun> {
+    return this.#awaited;
   }
 
   /** The zone in which DuckDB shows this session's TIMESTAMPTZ. */
@@ -415,6 +422,13 @@ export class Session {
       cancelsWaitingOf: (scheduleId) => this.#dropped.add(scheduleId),
       countsFromNow: (scheduleId) => {
         if (isInBlock) this.#counting.add(scheduleId);
+      },
+      awaits: (runs, { isTold } = { isTold: false }) => {
+        const added = runs.filter(({ runId }) => !this.#awaited.has(runId));
+        for (const run of added) this.#awaited.set(run.runId, { run, isTold });
+        return () => {
+          for (const { runId } of added) this.#awaited.delete(runId);
+        };
       },
       parse: (text) => {
         const parsed = parse(text);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { failedRun, fromNow, localTime, runSentence, sentence, story, warningsOf } from '../../src/daemon/answer.ts';
+import { failedRun, fromNow, localTime, logLines, runSentence, sentence, story, warningsOf } from '../../src/daemon/answer.ts';
 import type { Column } from '../../src/engine/result.ts';
 import { TimestampTz } from '../../src/engine/value.ts';
 
@@ -65,12 +65,42 @@ describe('the answer of a run', () => {
 
   it('names the run that a person should look into', () => {
     const row = (state: string, id: string | null) => failedRun(runColumns, [id, 'report', state, null, null, null, null]);
-    expect([row('succeeded', 'id'), row('skipped', 'id')]).toEqual([undefined, undefined]);
+    expect([row('succeeded', 'id'), row('skipped', 'id'), row('pending', 'id')]).toEqual([undefined, undefined, undefined]);
     expect([row('failed', 'id'), row('cancelled', 'id'), row('failed', null)]).toEqual([
       { runId: 'id' },
       { runId: 'id' },
       { runId: undefined },
     ]);
+  });
+});
+
+describe('the lines of a run', () => {
+  const at = new TimestampTz(1_795_176_000_123_456n);
+  const told = (row: readonly [step: string | null, stream: string, level: string, line: string], width?: number, color = false): string =>
+    logLines([[at, ...row]], { zone: 'Europe/Berlin', width, color });
+
+  it('say when, from where, and what', () => {
+    expect(told([null, 'stderr', 'error', 'no such file'])).toBe('13:00:00.123  stderr  no such file\n');
+    expect(told([null, 'log', 'warn', 'slow'])).toBe('13:00:00.123  warn    slow\n');
+    expect(told(['load', 'stdout', 'info', 'ok'])).toBe('13:00:00.123  load  stdout  ok\n');
+    expect(told([null, 'scheduler', 'info', 'succeeded in 1.2 s'])).toBe('13:00:00.123  cuckoo  succeeded in 1.2 s\n');
+  });
+
+  it('stay whole however narrow the terminal is; what is said beside them ends between words', () => {
+    const words = 'one two three four five';
+    expect(told([null, 'stdout', 'info', words], 35)).toBe(`13:00:00.123  stdout  ${words}\n`);
+    expect(told([null, 'scheduler', 'info', words], 35)).toBe(`13:00:00.123  cuckoo  one two three\n${' '.repeat(22)}four five\n`);
+  });
+
+  it('command no terminal', () => {
+    expect(told(['a\x1b[2J', 'stdout', 'info', 'b\x1b]0;title\x07\tc\r\u202e'])).toBe(
+      '13:00:00.123  a\\u001b[2J  stdout  b\\u001b]0;title\\u0007    c\\r\\u202e\n',
+    );
+  });
+
+  it('have colours only where they are wanted', () => {
+    expect(told([null, 'stderr', 'error', 'x'], undefined, true)).toBe('\x1b[2m13:00:00.123  \x1b[22m\x1b[31mstderr\x1b[39m  x\n');
+    expect(told([null, 'stdout', 'info', 'x'], undefined, true)).toBe('\x1b[2m13:00:00.123  \x1b[22m\x1b[2mstdout\x1b[22m  x\n');
   });
 });
 

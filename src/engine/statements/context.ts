@@ -3,6 +3,7 @@
 import type { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { Statement } from '../../parser/ast.ts';
+import type { OpenRun } from '../../scheduler/run.ts';
 import type { BindContext } from '../bind/schedule.ts';
 import type { Engine } from '../engine.ts';
 import type { Registry } from '../executors/registry.ts';
@@ -36,6 +37,8 @@ export interface StatementContext {
   countsFromNow(scheduleId: number): void;
   /** What waits of this schedule is cancelled when the transaction becomes true: held until then, it would keep the scheduler from it. */
   cancelsWaitingOf(scheduleId: number): void;
+  /** The statement waits for these: meanwhile `Session.awaited` has them. Answers how to take them away. */
+  awaits(runs: readonly OpenRun[], how?: { readonly isTold: boolean }): () => void;
   parse(text: string): Statement;
 }
 

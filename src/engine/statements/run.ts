@@ -3,10 +3,9 @@
 import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import type { JsonValue } from '../../core/jsonValue.ts';
 import type { RunIdStatement, RunScheduleStatement } from '../../parser/ast.ts';
-import { suggest } from '../../parser/suggest.ts';
 import type { Scheduler } from '../../scheduler/loop.ts';
 import { type FinishedRun, nameOf, type OpenRun } from '../../scheduler/run.ts';
-import { bindParameter } from '../bind/arguments.ts';
+import { bindReplaced } from '../bind/arguments.ts';
 import type { Result } from '../result.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
 import type { Value } from '../value.ts';
@@ -27,15 +26,20 @@ export async function runSchedules(statement: RunScheduleStatement, context: Sta
     return told(finished, statement);
   }
   const runs = found.map((stored, index) => context.engine.manualRun(stored, { params: given[index] ?? {}, alone: statement.alone }));
-  if (!scheduler.isOn) {
+  if (scheduler.isOn && !statement.await) {
+    await scheduler.byHand(runs);
+    return answer({ tag: 'RUN SCHEDULE', columns: runColumns, rows: runs.map(pendingRow), form: 'runs' });
+  }
+  const endWait = context.awaits(runs, { isTold: runs.length > 1 });
+  try {
+    if (scheduler.isOn) return told(await runToEnd(runs, context, signal, { cancels: false }), statement);
     // No scheduler runs here: right here, one after the other.
     const finished: FinishedRun[] = [];
     for (const run of runs) finished.push(...(await runToEnd([run], context, signal, { cancels: true })));
     return told(finished, statement);
+  } finally {
+    endWait();
   }
-  if (statement.await) return told(await runToEnd(runs, context, signal, { cancels: false }), statement);
-  await scheduler.byHand(runs);
-  return answer({ tag: 'RUN SCHEDULE', columns: runColumns, rows: runs.map(pendingRow), form: 'runs' });
 }
 
 export const runColumns = [
@@ -51,9 +55,23 @@ export const runColumns = [
 /** Opens runs and waits for them. An interrupt ends the wait, and, where nobody else would finish them, the runs. */
 export async function runToEnd(
   runs: readonly OpenRun[],
-  { engine: { scheduler } }: StatementContext,
+  context: StatementContext,
   signal: AbortSignal,
-  { cancels, ...opening }: { readonly cancels: boolean } & Parameters<Scheduler['byHand']>[1],
+  how: { readonly cancels: boolean } & Parameters<Scheduler['byHand']>[1],
+): Promise<FinishedRun[]> {
+  const endWait = context.awaits(runs);
+  try {
+    return await awaitEnds(runs, context.engine.scheduler, signal, how);
+  } finally {
+    endWait();
+  }
+}
+
+async function awaitEnds(
+  runs: readonly OpenRun[],
+  scheduler: Scheduler,
+  signal: AbortSignal,
+  { cancels, ...opening }: Parameters<typeof runToEnd>[3],
 ): Promise<FinishedRun[]> {
   const ends = runs.map((run) => scheduler.finished(run.runId));
   await scheduler.byHand(runs, opening);
@@ -110,37 +128,19 @@ export function failureOf(run: FinishedRun, span: Span | undefined, dryRun = fal
   });
 }
 
-/** WITH replaces the parameters it names, and only such as there are. */
 async function bindWith(
   statement: RunScheduleStatement,
   stored: StoredSchedule,
   context: StatementContext,
 ): Promise<Record<string, JsonValue>> {
   const { schedule } = stored;
-  const entries = statement.with?.entries ?? [];
-  if (entries.length === 0) return {};
+  if (statement.with === undefined) return {};
   const routine = (await context.catalogue.routine(String(schedule.target.call)))?.routine;
   const legal =
     routine?.kind === 'procedure'
       ? routine.parameters.map((parameter) => parameter.name)
       : Object.keys(routine?.kind === 'pipeline' ? routine.params : schedule.params);
-  const values: Record<string, JsonValue> = {};
-  for (const entry of entries) {
-    const name = legal.find((known) => known.toLowerCase() === entry.key.text.toLowerCase());
-    if (name === undefined) {
-      const near = suggest(entry.key.text, legal);
-      throw new Diagnostic('undefined_parameter', `schedule ${stored.name} has no parameter ${entry.key.text}`, {
-        span: entry.key.span,
-        hint: `${near === undefined ? '' : `did you mean ${near}? `}${legal.length === 0 ? 'it takes none' : `its parameters: ${legal.join(', ')}`}`,
-      });
-    }
-    const value = bindParameter(name, entry.value);
-    if (value.kind !== 'literal') {
-      throw new Diagnostic('invalid_value', `WITH takes values, and ${entry.key.text} is a call`, { span: entry.value.span });
-    }
-    values[name] = value.value;
-  }
-  return values;
+  return bindReplaced(statement.with, legal, `schedule ${stored.name}`);
 }
 
 /** DESCRIBE RUN 'id': a unique prefix of 8 characters is enough. */

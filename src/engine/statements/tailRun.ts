@@ -83,6 +83,7 @@ class Tail {
     this.#mustGoOn();
     const feed = engine.logs.follow(runId);
     this.#feed = feed;
+    this.#stop.push(this.#context.awaits([this.#run]));
     const stop = (): void => feed.end();
     this.#signal.addEventListener('abort', stop);
     const look = (): void => {
@@ -182,7 +183,8 @@ class Tail {
   }
 
   #mustGoOn(): void {
-    if (this.#signal.aborted) throw new Diagnostic('cancelled', 'The statement was cancelled.');
+    if (!this.#signal.aborted) return;
+    throw new Diagnostic('cancelled', 'no longer followed: the run goes on', { hint: `CANCEL RUN '${this.#run.runId}'; ends it` });
   }
 }
 
