@@ -91,8 +91,7 @@ class Pool {
   readonly #clock: Clock;
   readonly #pool: Tinypool;
   readonly #memoryBytes: number | undefined;
-  /** What fails a run when a thread does not even begin. */
-  readonly #running = new Set<(error: unknown) => void>();
+  readonly #running = new Set<ThreadRun>();
   #idle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
@@ -110,9 +109,9 @@ class Pool {
         ? {}
         : { resourceLimits: { maxOldGenerationSizeMb: megabytes, maxYoungGenerationSizeMb: Math.max(Math.floor(megabytes / 8), 2) } }),
     });
-    // A thread that failed without a task, such as one with too little memory to begin.
+    // A thread that failed before it had a task, such as one with too little memory to begin: it may have been any waiting run's.
     this.#pool.on('error', (error: unknown) => {
-      if (this.#pool.threads.length === 0) for (const fail of this.#running) fail(error);
+      for (const run of this.#running) if (!run.hasBegun) run.fail(error);
     });
   }
 
@@ -135,16 +134,17 @@ class Pool {
 
   async run(task: Task, module: HandlerModule): Promise<Ended> {
     const run = new ThreadRun(task, module, this.#clock);
-    const fail = (error: unknown): void => run.fail(error);
-    this.#running.add(fail);
+    this.#running.add(run);
     try {
+      // Of itself it makes a new thread whenever none is idle, also where enough are on their way: 37 for 8 runs at once.
+      this.#pool.options.maxThreads = Math.min(this.#running.size, mostThreads);
       const answer = await run.in(this.#pool);
       if (answer.kind === 'stale') return answer;
       const { end } = answer;
       const error = end.error?.detail === outOfMemory ? { ...end.error, message: this.#outOfMemory(), detail: null } : end.error;
       return { kind: 'end', end: new TaskEnd({ ...end, error, notes: [...end.notes, ...unenforced(task.resources)] }) };
     } finally {
-      this.#running.delete(fail);
+      this.#running.delete(run);
       if (this.isIdle) this.#idle?.();
     }
   }
@@ -162,6 +162,7 @@ class ThreadRun {
   readonly #task: Task;
   readonly #module: HandlerModule;
   readonly #clock: Clock;
+  readonly #counts = new Int32Array(new SharedArrayBuffer(12));
   #settle: (answer: GuestAnswer) => void = () => {};
   readonly #answered: Promise<GuestAnswer>;
 
@@ -174,6 +175,10 @@ class ThreadRun {
     });
   }
 
+  get hasBegun(): boolean {
+    return Atomics.load(this.#counts, 2) === 1;
+  }
+
   fail(error: unknown): void {
     const code = (error as { readonly code?: unknown } | null)?.code;
     const known = code === 'ERR_WORKER_OUT_OF_MEMORY' ? { code: 'out_of_memory', message: '', detail: outOfMemory } : thrownError(error);
@@ -183,15 +188,15 @@ class ThreadRun {
   async in(pool: Tinypool): Promise<GuestAnswer> {
     const task = this.#task;
     const { port1: port, port2 } = new MessageChannel();
-    const lines = new Int32Array(new SharedArrayBuffer(8));
+    const counts = this.#counts;
     const hear = attend(task, (message) => port.postMessage(message));
     const gone = new Promise<void>((resolve) => port.once('close', resolve));
     port.on('message', (message: FromGuest) => {
       const answer = hear(message);
       if (answer !== undefined) this.#settle(answer);
       if (message.kind === 'lines') {
-        Atomics.add(lines, 1, 1);
-        Atomics.notify(lines, 1);
+        Atomics.add(counts, 1, 1);
+        Atomics.notify(counts, 1);
       }
     });
     const stop = new AbortController();
@@ -204,7 +209,7 @@ class ThreadRun {
     };
     task.signal.addEventListener('abort', onAbort, { once: true });
     if (task.signal.aborted) onAbort();
-    const assignment: ThreadTask = { module: this.#module, values: valuesOf(task), port: port2, lines };
+    const assignment: ThreadTask = { module: this.#module, values: valuesOf(task), port: port2, counts };
     const running = pool.run(assignment, { transferList: [port2], signal: stop.signal }).then(
       () => undefined,
       (error: unknown) => this.fail(error),

@@ -2,7 +2,6 @@
 // (thread.ts) or of a process of its own (process.ts), and imports almost nothing: what stands here is paid by every new thread.
 
 import { setMaxListeners } from 'node:events';
-import { Diagnostic } from '../../../../core/diagnostic.ts';
 import type { JsonValue } from '../../../../core/jsonValue.ts';
 import { type Clock, systemClock } from '../../../../scheduler/clock.ts';
 import { jsonResult } from '../../answer.ts';
@@ -38,25 +37,25 @@ export class Guest {
   readonly #output: CapturedOutput;
   #module: LoadedModule | undefined;
   #run: GuestRun | undefined;
+  /** What earlier runs have used. */
+  #usedBefore: Used;
   /** Something of an earlier run went wrong after its end. */
   #spoiled = false;
 
   constructor(measure: () => Used) {
     this.#measure = measure;
+    this.#usedBefore = measure();
     this.#output = captureOutput((line) => this.#run?.write(line));
   }
 
   /** stale: the module is another one now, and has to be loaded by somebody who has not loaded it yet. */
   async run({ module, values }: Assignment, wire: Wire): Promise<GuestEnd | 'stale'> {
     if (this.#spoiled || this.#module?.hasChanged() === true) return 'stale';
-    const before = this.#measure();
     const run = new GuestRun(wire, this.#clock);
     this.#run = run;
     try {
       const { result, error, notes, reusable } = await this.#perform(run, module, values);
-      const after = this.#measure();
-      const cpuMs = after.cpuMs === null || before.cpuMs === null ? null : after.cpuMs - before.cpuMs;
-      return { result, error, notes, reusable: reusable && !this.#spoiled, cpuMs, peakMemoryBytes: after.peakMemoryBytes };
+      return { result, error, notes, reusable: reusable && !this.#spoiled, ...this.#use() };
     } finally {
       this.#output.endLines();
       run.close();
@@ -74,6 +73,14 @@ export class Guest {
   flush(): void {
     this.#output.endLines();
     this.#run?.flush();
+  }
+
+  /** Since the run before: between two runs a thread does nothing. */
+  #use(): Used {
+    const before = this.#usedBefore.cpuMs;
+    this.#usedBefore = this.#measure();
+    const { cpuMs, peakMemoryBytes } = this.#usedBefore;
+    return { cpuMs: cpuMs === null || before === null ? null : cpuMs - before, peakMemoryBytes };
   }
 
   async #perform(run: GuestRun, module: HandlerModule, values: Assignment['values']): Promise<Performed> {
@@ -226,6 +233,6 @@ class GuestRun {
     this.#closed = true;
     this.#lines.close();
     this.#progress.close();
-    this.#requests.close(new Diagnostic('cancelled', 'the run has ended, and with it what it may use'));
+    this.#requests.close();
   }
 }

@@ -23,7 +23,7 @@ export class Requests {
   readonly #wire: RequestWire;
   readonly #waiting = new Map<number, Waiting>();
   #newest = 0;
-  #closed: Diagnostic | undefined;
+  #closed = false;
 
   constructor(wire: RequestWire) {
     this.#wire = wire;
@@ -46,15 +46,15 @@ export class Requests {
   }
 
   /** What is asked from now on is refused; what was asked is answered no more. */
-  close(reason: Diagnostic): void {
-    this.#closed = reason;
+  close(): void {
+    this.#closed = true;
     this.#waiting.clear();
   }
 
   #ask(query: Query): Promise<TaskRow[]> {
     const asked = new Error('asked');
     return new Promise((answer, refuse) => {
-      if (this.#closed !== undefined) return refuse(this.#closed);
+      if (this.#closed) return refuse(new Diagnostic('cancelled', 'the run has ended, and with it what it may use'));
       if (this.#waiting.size >= mostAtOnce) {
         return refuse(
           new Diagnostic('too_busy', `${mostAtOnce} statements of this run are under way`, { hint: 'await some of them first' }),

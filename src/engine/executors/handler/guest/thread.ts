@@ -8,8 +8,8 @@ import { Guest, type Used, type Wire } from './guest.ts';
 
 export interface ThreadTask extends Assignment {
   readonly port: MessagePort;
-  /** How many messages with lines were sent, and how many were heard. */
-  readonly lines: Int32Array;
+  /** How many messages with lines were sent, and how many were heard; and whether the run has begun. */
+  readonly counts: Int32Array;
 }
 
 /** So many messages with lines may be on their way: a flood waits here, as it would before a full pipe. */
@@ -18,8 +18,9 @@ const mostUnheard = 16;
 const guest = new Guest(used);
 let current: Wire | undefined;
 
-export default async function run({ port, lines, ...assignment }: ThreadTask): Promise<void> {
-  const wire = wireOf(port, lines);
+export default async function run({ port, counts, ...assignment }: ThreadTask): Promise<void> {
+  Atomics.store(counts, 2, 1);
+  const wire = wireOf(port, counts);
   current = wire;
   try {
     const end = await guest.run(assignment, wire);
@@ -30,14 +31,14 @@ export default async function run({ port, lines, ...assignment }: ThreadTask): P
   }
 }
 
-function wireOf(port: MessagePort, lines: Int32Array): Wire {
+function wireOf(port: MessagePort, counts: Int32Array): Wire {
   return {
     send: (message: FromGuest) => port.postMessage(message),
     sendLines: (batch) => {
-      const sent = Atomics.add(lines, 0, 1) + 1;
+      const sent = Atomics.add(counts, 0, 1) + 1;
       port.postMessage({ kind: 'lines', lines: batch });
-      for (let heard = Atomics.load(lines, 1); sent - heard > mostUnheard; heard = Atomics.load(lines, 1))
-        Atomics.wait(lines, 1, heard, 1_000);
+      for (let heard = Atomics.load(counts, 1); sent - heard > mostUnheard; heard = Atomics.load(counts, 1))
+        Atomics.wait(counts, 1, heard, 1_000);
     },
     hear: (listener) => port.on('message', (message: ToGuest) => listener(message)),
   };
