@@ -2,6 +2,7 @@
 
 import type { RunLog } from '../runLogs.ts';
 import type { Task, TaskLine } from './executor.ts';
+import { Secrets } from './secrets.ts';
 import { openServices, type ServiceParts } from './services.ts';
 import type { OpenTask, TaskPlan } from './task.ts';
 
@@ -11,8 +12,9 @@ export interface OpenTaskParts extends Omit<ServiceParts, 'log'> {
 }
 
 export function openTask(plan: TaskPlan, parts: OpenTaskParts): OpenTask {
+  const secrets = new Secrets(plan.secrets);
   const log = ({ stream, level, text }: TaskLine): void => {
-    parts.log.write({ step: plan.step, stream, level, line: masked(text, plan.secrets) });
+    parts.log.write({ step: plan.step, stream, level, line: secrets.masked(text) });
   };
   const { services, transaction, close } = openServices({ ...parts, log });
   const task: Task = {
@@ -20,7 +22,9 @@ export function openTask(plan: TaskPlan, parts: OpenTaskParts): OpenTask {
     signal: parts.signal,
     services,
     log,
-    progress: (fraction, message = null) => parts.progress(fraction, message === null ? null : masked(message, plan.secrets)),
+    mostLines: parts.log.mostLines,
+    drop: (count) => parts.log.drop(count),
+    progress: (fraction, message = null) => parts.progress(fraction, message === null ? null : secrets.masked(message)),
   };
   return {
     task,
@@ -32,9 +36,4 @@ export function openTask(plan: TaskPlan, parts: OpenTaskParts): OpenTask {
     },
     close,
   };
-}
-
-/** A secret has no place in a log, even where the work itself prints it. */
-export function masked(text: string, secrets: readonly string[]): string {
-  return secrets.reduce((line, secret) => line.replaceAll(secret, '***'), text);
 }

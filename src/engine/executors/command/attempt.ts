@@ -1,16 +1,18 @@
 // One command, from its start to the end of the last process that belongs to it: prepare -> start -> watch -> end -> report.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { Diagnostic } from '../../../core/diagnostic.ts';
-import type { Clock } from '../../../scheduler/clock.ts';
+import type { Clock, Timer } from '../../../scheduler/clock.ts';
 import { Secrets } from '../secrets.ts';
 import { checkFolder, defaultPath, resolveProgram } from './executable.ts';
 import { ControlledFamily, endFamily, type Family, type FamilyEnd, GroupFamily, TreeFamily, type Usage } from './family.ts';
 import type { Limit, Limits } from './limits.ts';
 import type { CommandOrder, CommandReport, Enforcement, Environment, OutputLine } from './messages.ts';
-import { Output, type Stream } from './output.ts';
+import { Output } from './output.ts';
+import { closePipe, type Pipes, reading } from './pipes.ts';
 import { markVariable, type ProcessTable } from './processTable.ts';
 
 export interface AttemptParts {
@@ -18,6 +20,7 @@ export interface AttemptParts {
   /** Being found out. */
   readonly limits: Promise<Limits>;
   readonly table: ProcessTable;
+  readonly pipes: Pipes;
   /** What every command inherits. */
   readonly environment: Environment;
   ship(dropped: number, lines: readonly OutputLine[]): void;
@@ -25,6 +28,8 @@ export interface AttemptParts {
 
 /** A stream that somebody who cannot be found still holds open is read for so long. */
 const longestDrainMs = 1_000;
+/** What ends right after the command, such as the `tee` that reads the last of it, has so long to do so. */
+const patienceMs = 250;
 
 export class Attempt {
   readonly #order: CommandOrder;
@@ -36,6 +41,11 @@ export class Attempt {
   #exceeded: CommandReport['memoryExceeded'] = null;
   #isToldToEnd = false;
   #ending: Promise<FamilyEnd> | undefined;
+  #giveUp: (() => void) | undefined;
+  /** It cannot be ended, and nobody waits for it any more. */
+  readonly #stuck = new Promise<[null, null]>((resolve) => {
+    this.#giveUp = () => resolve([null, null]);
+  });
 
   constructor(order: CommandOrder, parts: AttemptParts) {
     this.#order = order;
@@ -54,10 +64,10 @@ export class Attempt {
       notes.push(...limit.notes);
       if (this.#isToldToEnd) return this.#report({ notes });
       const running = await this.#start(limit, limits.enforcement);
-      const [exitCode, signal] = await running.exited;
+      const [exitCode, signal] = await Promise.race([running.exited, this.#stuck]);
       const end = await this.#endRest(running);
       notes.push(...this.#told(end, running));
-      if (await drained(running.child, this.#parts.clock)) notes.push('something that could not be found still holds its output open');
+      if (await drained(running.streams, this.#parts.clock)) notes.push('something that could not be found still holds its output open');
       this.#measure(limit);
       return this.#report({ notes, exitCode, signal });
     } catch (error) {
@@ -71,7 +81,7 @@ export class Attempt {
   /** Now: SIGTERM, and SIGKILL after the grace. Safe to call twice. */
   end(): void {
     this.#isToldToEnd = true;
-    if (this.#running !== undefined) this.#ending ??= endFamily(this.#running.family, { ...this.#parts, ...this.#order });
+    if (this.#running !== undefined) this.#ending ??= this.#endFamily(this.#running, this.#order.graceMs);
   }
 
   /** Tells what it has written. */
@@ -87,7 +97,13 @@ export class Attempt {
     const allowed = this.#running.limit.watchedBytes;
     if (allowed === undefined || usage.memoryBytes <= allowed || this.#exceeded !== null) return;
     this.#exceeded = { allowedBytes: allowed, takenBytes: usage.memoryBytes };
-    this.#ending = endFamily(this.#running.family, { ...this.#parts, graceMs: 0 });
+    this.#ending = this.#endFamily(this.#running, 0);
+  }
+
+  async #endFamily({ family }: Running, graceMs: number, patienceMs = 0): Promise<FamilyEnd> {
+    const end = await endFamily(family, { clock: this.#parts.clock, graceMs, patienceMs });
+    if (end.left.length > 0) this.#giveUp?.();
+    return end;
   }
 
   async #start(limit: Limit, enforcement: Enforcement): Promise<Running> {
@@ -96,30 +112,38 @@ export class Attempt {
     checkFolder(folder);
     const [written = '', ...rest] = typeof call === 'string' ? ['/bin/sh', '-c', call] : call;
     const program = resolveProgram(written, folder, environment['PATH'] ?? defaultPath);
+    const pipes = [await this.#parts.pipes.take(), await this.#parts.pipes.take()];
     const options = {
       cwd: folder,
       env: environment,
       // A session of its own: its process group has the number of its process.
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', pipes[0]?.write ?? 'pipe', pipes[1]?.write ?? 'pipe'] as StdioOptions,
     };
-    const child =
-      limit.script === undefined
-        ? spawn(program, rest, { ...options, argv0: written })
-        : spawn('/bin/sh', ['-c', limit.script, 'sh', program, ...rest], options);
+    let child: ChildProcess;
+    try {
+      child =
+        limit.script === undefined
+          ? spawn(program, rest, { ...options, argv0: written })
+          : spawn('/bin/sh', ['-c', limit.script, 'sh', program, ...rest], options);
+    } catch (error) {
+      for (const pipe of pipes) if (pipe !== undefined) closePipe(pipe);
+      throw error;
+    }
     const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+    for (const pipe of pipes) if (pipe !== undefined) closeSync(pipe.write);
+    const streams = pipes.flatMap((pipe, at) => (pipe === undefined ? ((at === 0 ? child.stdout : child.stderr) ?? []) : reading(pipe)));
+    for (const [at, stream] of streams.entries()) {
+      stream.on('data', (chunk: Buffer) => this.#output.push(at === 0 ? 'stdout' : 'stderr', chunk));
+      // What cannot be read is not told.
+      stream.on('error', () => undefined);
+    }
     if (child.pid === undefined) {
+      for (const stream of streams) stream.destroy();
       await exited;
       throw new Diagnostic('internal', 'the command did not start');
     }
-    const read = (stream: Stream, from: Readable): void => {
-      from.on('data', (chunk: Buffer) => this.#output.push(stream, chunk));
-      // What it could not write is its own affair.
-      from.on('error', () => undefined);
-    };
-    read('stdout', child.stdout);
-    read('stderr', child.stderr);
-    this.#running = { child, exited, limit, family: this.#familyOf(child.pid, limit, enforcement) };
+    this.#running = { streams, exited, limit, family: this.#familyOf(child.pid, limit, enforcement) };
     if (this.#isToldToEnd) this.end();
     return this.#running;
   }
@@ -132,7 +156,7 @@ export class Attempt {
 
   /** What the command has left behind is ended too. */
   async #endRest(running: Running): Promise<FamilyEnd> {
-    this.#ending ??= endFamily(running.family, { ...this.#parts, ...this.#order });
+    this.#ending ??= this.#endFamily(running, this.#order.graceMs, patienceMs);
     return this.#ending;
   }
 
@@ -178,7 +202,7 @@ export class Attempt {
 }
 
 interface Running {
-  readonly child: ChildProcess;
+  readonly streams: readonly Readable[];
   readonly exited: Promise<[number | null, NodeJS.Signals | null]>;
   readonly limit: Limit;
   readonly family: Family;
@@ -214,17 +238,17 @@ function environmentOf(
 }
 
 /** All has been read; true: it was given up. */
-async function drained(child: ChildProcess, clock: Clock): Promise<boolean> {
-  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null && !stream.closed);
-  if (streams.length === 0) return false;
-  const closed = Promise.all(streams.map((stream) => (stream === null ? undefined : once(stream, 'close')))).then(() => false);
-  let given: { cancel(): void } | undefined;
+async function drained(streams: readonly Readable[], clock: Clock): Promise<boolean> {
+  const open = streams.filter((stream) => !stream.closed);
+  if (open.length === 0) return false;
+  const closed = Promise.all(open.map((stream) => new Promise((resolve) => stream.once('close', resolve)))).then(() => false);
+  let timer: Timer | undefined;
   const late = new Promise<boolean>((resolve) => {
-    given = clock.after(longestDrainMs, () => resolve(true));
+    timer = clock.after(longestDrainMs, () => resolve(true));
   });
   const isLate = await Promise.race([closed, late]);
-  given?.cancel();
-  for (const stream of streams) stream?.destroy();
+  timer?.cancel();
+  for (const stream of open) stream.destroy();
   return isLate;
 }
 

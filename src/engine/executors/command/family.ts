@@ -163,19 +163,23 @@ export interface FamilyEnd {
 /** A kernel that is busy with a disk that does not answer lets nobody end; they are waited for so long. */
 const longestKillMs = 5_000;
 
+export interface FamilyEnding {
+  readonly graceMs: number;
+  /** Before anybody is told: who is about to end ends by itself. */
+  readonly patienceMs?: number;
+  readonly clock: Clock;
+}
+
 /** SIGTERM to all, and, to whoever is left when the grace is over, SIGKILL, until none is left. */
-export async function endFamily(
-  family: Family,
-  { graceMs, clock }: { readonly graceMs: number; readonly clock: Clock },
-): Promise<FamilyEnd> {
+export async function endFamily(family: Family, { graceMs, patienceMs = 0, clock }: FamilyEnding): Promise<FamilyEnd> {
   const told = new Set<number>();
   const killed = new Set<number>();
-  const since = clock.monotonicMs();
+  const since = clock.monotonicMs() + patienceMs;
   let pauseMs = 2;
   for (let members = family.members(); members.length > 0; members = family.members()) {
     const passedMs = clock.monotonicMs() - since;
     if (passedMs >= graceMs + longestKillMs) return { told: told.size, killed: killed.size, left: members };
-    for (const pid of members) {
+    for (const pid of passedMs < 0 ? [] : members) {
       if (passedMs >= graceMs) killed.add(pid);
       if (told.has(pid)) continue;
       told.add(pid);

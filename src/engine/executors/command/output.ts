@@ -203,11 +203,14 @@ export class Output {
   #grow(open: OpenLine, bytes: Buffer): void {
     if (bytes.length === 0) return;
     // A bar of progress writes over itself: only its newest state is of interest.
-    const last = bytes.length < 2 ? -1 : bytes.lastIndexOf(carriageReturn, bytes.length - 2);
-    if (last !== -1 && open.bytes.length + bytes.length > mostOfALine) {
-      open.bytes = bytes.subarray(last + 1);
-      open.cutBytes = 0;
-      return;
+    if (open.bytes.length + bytes.length > mostOfALine) {
+      const last = bytes.length < 2 ? -1 : bytes.lastIndexOf(carriageReturn, bytes.length - 2);
+      if (last !== -1) {
+        open.bytes = Buffer.from(bytes.subarray(last + 1));
+        open.cutBytes = 0;
+        return;
+      }
+      if (open.cutBytes === 0) open.bytes = open.bytes.subarray(open.bytes.lastIndexOf(carriageReturn) + 1);
     }
     const room = Math.max(this.#mostOpenBytes - open.bytes.length, 0);
     if (room > 0) open.bytes = Buffer.concat([open.bytes, bytes.subarray(0, room)]);

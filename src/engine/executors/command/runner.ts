@@ -20,7 +20,8 @@ export interface CommandWatch {
 }
 
 interface Waiting {
-  readonly mark: string;
+  /** Of the command's processes; none where something else is waited for. */
+  readonly mark: string | undefined;
   readonly onLines: CommandWatch['onLines'];
   readonly resolve: (report: CommandReport) => void;
   readonly reject: (error: unknown) => void;
@@ -93,22 +94,22 @@ export class Runner {
     this.#process = undefined;
     const lost = [...this.#waiting.values()];
     this.#waiting.clear();
-    if (lost.length === 0) return;
     const error = new Diagnostic('run_failed', `the process that runs commands has ended (${reason})`, {
       hint: 'its commands were ended too',
     });
-    void this.#sweep(lost.map(({ mark }) => mark)).finally(() => {
+    const marks = lost.flatMap(({ mark }) => mark ?? []);
+    void this.#sweep(marks).finally(() => {
       for (const { reject } of lost) reject(error);
     });
   }
 
   async #sweep(marks: readonly string[]): Promise<void> {
-    if (this.#isClosed) return;
+    if (this.#isClosed || marks.length === 0) return;
     const runner = this.#begun();
     this.#newestId += 1;
     const id = this.#newestId;
     await new Promise<CommandReport>((resolve, reject) => {
-      this.#waiting.set(id, { mark: '', onLines: () => undefined, resolve, reject });
+      this.#waiting.set(id, { mark: undefined, onLines: () => undefined, resolve, reject });
       runner.tell({ kind: 'sweep', id, marks });
     }).catch(() => undefined);
     this.#waiting.delete(id);
@@ -150,7 +151,10 @@ class RunnerProcess {
       this.#said = (this.#said + text).slice(-mostSaid);
     });
     this.#child.on('message', (news: News) => onNews(news));
-    this.#child.on('error', () => undefined);
+    // It could not be started, and so it has no end.
+    this.#child.on('error', (error) => {
+      if (this.#child.pid === undefined) onEnd(error.message);
+    });
     this.#child.on('exit', (code, signal) =>
       onEnd([signal ?? `exit code ${code}`, this.#said.trim()].filter((text) => text !== '').join(': ')),
     );
@@ -178,7 +182,7 @@ class RunnerProcess {
   }
 
   async end(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    if (this.#child.pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exited = once(this.#child, 'exit');
     this.keepAlive(true);
     if (this.#child.connected) this.#child.disconnect();

@@ -7,10 +7,12 @@ import { Attempt, sweep } from './attempt.ts';
 import { defaultPath } from './executable.ts';
 import { Limits } from './limits.ts';
 import type { Environment, News, Order, OutputLine } from './messages.ts';
+import { Pipes } from './pipes.ts';
 import { ProcessTable } from './processTable.ts';
 
 const clock = systemClock;
 const table = new ProcessTable(clock);
+const pipes = new Pipes();
 const attempts = new Map<number, Attempt>();
 let environment: Environment = {};
 let limits: Promise<Limits> = Limits.find('group', defaultPath);
@@ -35,6 +37,9 @@ process.on('message', (order: Order) => {
   }
 });
 
+// Whoever ends all processes of a service means the scheduler, which says what becomes of its commands.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
 process.on('disconnect', () => {
   for (const attempt of attempts.values()) attempt.end();
   if (attempts.size === 0) process.exit();
@@ -42,7 +47,7 @@ process.on('disconnect', () => {
 
 async function start({ id, command }: Extract<Order, { kind: 'start' }>): Promise<void> {
   const ship = (dropped: number, lines: readonly OutputLine[]): void => tellLines(id, dropped, lines);
-  const attempt = new Attempt(command, { clock, table, environment, limits, ship });
+  const attempt = new Attempt(command, { clock, table, pipes, environment, limits, ship });
   attempts.set(id, attempt);
   beat();
   const report = await attempt.run();
