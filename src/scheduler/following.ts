@@ -3,12 +3,13 @@
 
 import type { Instant } from '../core/instant.ts';
 import { refusedOn } from './cadence/cadence.ts';
+import type { Calls } from './calls.ts';
 import type { Cancelling } from './cancelling.ts';
 import type { Clock } from './clock.ts';
 import { Followers, type Joined } from './follow.ts';
 import { refusedClosing } from './opening.ts';
 import { overlapRefusal } from './plan.ts';
-import type { Token } from './ports.ts';
+import { instantKey, type Ledger, type Token } from './ports.ts';
 import type { Replacing } from './replacing.ts';
 import { type Armed, firesLeft } from './roster.ts';
 import type { Closing } from './run.ts';
@@ -20,6 +21,8 @@ import type { Fire, StepMaker } from './stepMaker.ts';
 export interface FollowingParts {
   readonly state: SchedulerState;
   readonly clock: Clock;
+  readonly calls: Calls;
+  readonly ledger: Ledger;
   readonly steps: StepMaker;
   readonly cancelling: Cancelling;
   readonly replacing: Replacing;
@@ -77,10 +80,16 @@ export class Following {
 
   /** What fires at a start. */
   async fireReboots(now: Instant): Promise<void> {
-    const { state } = this.#parts;
-    for (const armed of [...state.roster.all()].filter(firesAtStart)) {
+    const { state, calls, ledger } = this.#parts;
+    const fires = [...state.roster.all()]
+      .filter(firesAtStart)
+      .map((armed) => ({ armed, scheduleId: armed.definition.scheduleId, scheduledAt: now }));
+    // A clock that was set back may read as it did at an earlier start, and an instant has one run.
+    const taken = fires.length === 0 ? new Set() : await calls.untilAnswered('ran', (signal) => ledger.ran(fires, signal));
+    for (const fire of fires) {
+      const scheduledAt = taken.has(instantKey(fire)) ? now + 1 : now;
       const step = new Step();
-      this.#firesAlone(step, armed, { trigger: 'cron', scheduledAt: now, now });
+      this.#firesAlone(step, fire.armed, { trigger: 'cron', scheduledAt, now });
       if (step.writes.length > 0 && (await state.writer.write(step.writes))) step.confirm();
     }
   }

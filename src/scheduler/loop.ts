@@ -110,7 +110,7 @@ export class Scheduler {
     const cancelling = new Cancelling({ state, calls, clock, ledger, steps, ends, removeWaiting, dispatch });
     const cancel = (runId: string, reason: string): Promise<boolean> => this.cancel(runId, reason);
     const replacing = new Replacing({ state, calls, clock, ledger, steps, cancelling, cancel });
-    const following = new Following({ state, clock, steps, cancelling, replacing, broken, dispatch });
+    const following = new Following({ state, clock, calls, ledger, steps, cancelling, replacing, broken, dispatch });
     const refill = new Refill({ state, calls, clock, ledger, cancelDropped: (run) => cancelling.cancelDropped(run) });
     const dispatcher = new Dispatcher({
       state,

@@ -77,7 +77,7 @@ export interface Ledger {
   write(units: readonly Unit[], signal: AbortSignal): Promise<readonly boolean[]>;
   /** After an error of `write`: which units are there. A unit that may be written twice without harm is said not to be. */
   applied(units: readonly Unit[], signal: AbortSignal): Promise<readonly boolean[]>;
-  /** Open runs, the most urgent first. */
+  /** Open runs, in turns of their queues, of each the most urgent first. */
   waiting(request: WaitingRequest, signal: AbortSignal): Promise<readonly OpenRun[]>;
   openRunsOf(scheduleId: number, signal: AbortSignal): Promise<readonly OpenRun[]>;
   /** What has become of a run. */

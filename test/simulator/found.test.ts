@@ -380,4 +380,20 @@ describe('what the simulator has found', () => {
     expect(stage.history).toHaveLength(5);
     expect(most).toBe(2);
   });
+
+  test('a clock that reads as it did at an earlier start gives no instant a second run', async () => {
+    const stage = new Stage(at('12:00:00'));
+    stage.define('first', '@reboot');
+    const scheduler = stage.scheduler();
+    const opened: number[] = [];
+    scheduler.events.on('run:opened', ({ scheduledAt }) => opened.push(scheduledAt - at('12:00:00')));
+    await scheduler.start();
+    await stage.clock.advance(1000);
+    await scheduler.stop({ graceMs: 0 });
+    stage.clock.jump(-1000 - (stage.clock.now() - at('12:00:01')));
+    expect(stage.clock.now()).toBe(at('12:00:00'));
+    await scheduler.start();
+    await stage.clock.advance(1000);
+    expect(opened).toEqual([0, 1]);
+  });
 });
