@@ -11,7 +11,7 @@ import { type FinishedRun, isFailure, type OpenRun } from '../../scheduler/run.t
 import { definitionOf, newRunId } from '../opening.ts';
 import type { Result, Warning } from '../result.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
-import { type ClosedAttempt, closedAttemptOf, runSql } from '../store/duckdb/runSql.ts';
+import { type ClosedAttempt, closedAttemptOf, isPipelineByName, runSql } from '../store/duckdb/runSql.ts';
 import { answer, type StatementContext } from './context.ts';
 import { endedRow, failureOf, pendingRow, runColumns, runToEnd } from './run.ts';
 import { type Attempts, attemptsOf, eachRun, findAttempts } from './runs.ts';
@@ -105,7 +105,10 @@ async function retryOf(attempts: Attempts, span: Span | undefined, context: Stat
   if (open !== undefined && context.engine.scheduler.running(open.runId) !== undefined) {
     throw refused(`attempt ${open.attempt} of it is at work`, `CANCEL RUN '${open.runId}'; ends it`);
   }
-  const again = `RUN SCHEDULE ${schedule}; runs it again, BACKFILL SCHEDULE ${schedule} FROM .. TO ..; for the time of then`;
+  const byName = isPipelineByName(newest);
+  const again = byName
+    ? `RUN PIPELINE ${newest.call}; runs it again`
+    : `RUN SCHEDULE ${schedule}; runs it again, BACKFILL SCHEDULE ${schedule} FROM .. TO ..; for the time of then`;
   const succeeded = closed.find(({ state }) => state === 'succeeded');
   if (succeeded !== undefined) {
     throw refused(
@@ -117,9 +120,11 @@ async function retryOf(attempts: Attempts, span: Span | undefined, context: Stat
     const [from, to] = [scheduledAt, scheduledAt + 1].map(formatInstant);
     throw refused(
       `the run was skipped: ${last.reason ?? ''}`,
-      `BACKFILL SCHEDULE ${schedule} FROM '${from}' TO '${to}' ONLY MISSING; runs what was skipped`,
+      byName ? again : `BACKFILL SCHEDULE ${schedule} FROM '${from}' TO '${to}' ONLY MISSING; runs what was skipped`,
     );
   }
+  const settled = await settledBy(closed, context);
+  if (byName) return { run: nextOf(attempts, last, newest, context), inPlaceOf: open, also: settled, span };
   if (newest.scheduleId === null) throw refused('the run was an action of another run', `CALL ${newest.call}(..); does it again`);
   const stored = await context.catalogue.schedule(schedule);
   if (stored?.scheduleId !== newest.scheduleId) {
@@ -128,17 +133,17 @@ async function retryOf(attempts: Attempts, span: Span | undefined, context: Stat
       stored === undefined ? 'create it again, and run that' : `the present ${schedule} is a new one: RUN SCHEDULE ${schedule}; runs it`,
     );
   }
-  const failed = closed.filter(({ state, final }) => final && isFailure(state));
-  const settled: Write[] = (await unsettled(failed, context)).map((runId) => ({
-    kind: 'deadLetter',
-    runId,
-    settled: 'retried',
-    at: context.now,
-  }));
   return { run: nextAttempt(attempts, last, stored, context), inPlaceOf: open, also: settled, span };
 }
 
-function nextAttempt({ named, newest, open }: Attempts, last: ClosedAttempt, stored: StoredSchedule, context: StatementContext): OpenRun {
+/** Their dead letters are dealt with. */
+async function settledBy(closed: readonly ClosedAttempt[], context: StatementContext): Promise<Write[]> {
+  const failed = closed.filter(({ state, final }) => final && isFailure(state));
+  return (await unsettled(failed, context)).map((runId) => ({ kind: 'deadLetter', runId, settled: 'retried', at: context.now }));
+}
+
+function nextAttempt(attempts: Attempts, last: ClosedAttempt, stored: StoredSchedule, context: StatementContext): OpenRun {
+  const { newest, open } = attempts;
   const { trigger, scheduledAt, params, parentRunId, rootRunId, fire, alone } = newest;
   const opening = {
     trigger,
@@ -151,7 +156,12 @@ function nextAttempt({ named, newest, open }: Attempts, last: ClosedAttempt, sto
     ...(open === undefined ? {} : { group: open.group }),
   };
   const run = openedRun(definitionOf(stored), { ...opening, runId: newRunId(context.now), openedAt: context.now });
-  return { ...run, attempt: newest.attempt + 1, retryOf: 'run' in named ? named.run.runId : last.run.runId };
+  return nextOf(attempts, last, run, context);
+}
+
+function nextOf({ named, newest }: Attempts, last: ClosedAttempt, run: OpenRun, { now }: StatementContext): OpenRun {
+  const retryOf = 'run' in named ? named.run.runId : last.run.runId;
+  return { ...run, runId: newRunId(now), openedAt: now, notBefore: null, attempt: newest.attempt + 1, retryOf };
 }
 
 /** By the scheduler; where none runs, right here, one after the other. */

@@ -22,6 +22,8 @@ export function answeredRows({ result, notes = [] }: Pick<Outcome, 'result' | 'n
   const names = new Map<string, string>();
   for (const item of items)
     for (const name of Object.keys(rowOf(item))) names.set(name.toLowerCase(), names.get(name.toLowerCase()) ?? name);
+  // Nothing is a table too, of which a for_each has no items.
+  if (names.size === 0) names.set('value', 'value');
   const columns = [...names.values()].map((name): Column => ({ name, type: typeOf(items.map((item) => cellOf(item, name))) }));
   return { columns, rows: items.map((item) => columns.map(({ name, type }) => sqlValue(cellOf(item, name), type))) };
 }

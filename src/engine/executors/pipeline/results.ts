@@ -113,7 +113,6 @@ export async function keepRows(
     return `unnest($column_${at}) AS ${identifier(names[at] ?? column.name)}`;
   });
   const all = [...(item === null ? [] : [`${item}::BIGINT AS ${itemColumn}`]), ...lists];
-  if (all.length === 0) return;
   const into = isThere ? `INSERT INTO ${table}` : `CREATE OR REPLACE ${temporary(table)}TABLE ${table} AS`;
   await connection.run(`${into} SELECT ${all.join(', ')}`, values);
 }

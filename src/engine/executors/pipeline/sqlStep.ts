@@ -10,7 +10,8 @@ import type { Connection } from '../../store/duckdb/connection.ts';
 import { literal } from '../../store/duckdb/literal.ts';
 import type { Sql } from '../../store/duckdb/sql.ts';
 import type { Value } from '../../value.ts';
-import { rowsResult } from '../runResult.ts';
+import { firstValue } from '../firstRows.ts';
+import { type AnsweredRows, keepsOf, rowsResult } from '../runResult.ts';
 import { type Bindings, runStatements, used } from '../statements.ts';
 import { type Effects, effectsByItself, effectsOf, withCalled } from '../transaction.ts';
 import { countIn, keepingText, keepRows, type Target } from './results.ts';
@@ -82,9 +83,21 @@ export async function performBody(
   const last = body.statements.at(-1);
   const keeping = target === undefined || last === undefined ? undefined : keepingText(last.text, target);
   if (target === undefined || last === undefined || keeping === undefined) {
-    const { columns, rows, rowsChanged } = await runStatements(body.what, body.text, body.statements, bindings, scope);
+    // Whether there are rows at all is asked of a step even where none of them is shown.
+    const keeps = target === undefined ? { keeps: keepsOf(Math.max(resultRows, 1)) } : {};
+    const answer = await runStatements(body.what, body.text, body.statements, bindings, { ...scope, ...keeps });
+    const { columns, rows, isCut, rowsChanged } = answer;
+    if (target !== undefined && columns.length === 0) {
+      throw new Diagnostic(
+        'invalid_value',
+        `there is nothing to keep as ${step.as}: ${body.what} ends with a statement that answers no rows`,
+        {
+          hint: 'INSERT .. RETURNING answers what it has written',
+        },
+      );
+    }
     if (target !== undefined) await keepRows(connection, columns, rows, target);
-    return found(columns, rows, rows.length, sum(rowsChanged), resultRows);
+    return found(answer, rows.length + (isCut ? 1 : 0), sum(rowsChanged), resultRows);
   }
   // The last statement keeps its rows itself: they stay where they are, however many they may be.
   const statements = [...body.statements.slice(0, -1), { text: keeping.text, start: last.start - keeping.before }];
@@ -94,17 +107,11 @@ export async function performBody(
   const first = await connection.table(
     `SELECT ${target.item === null ? '*' : '* EXCLUDE (cuckoo_item)'} FROM ${target.table}${own} ORDER BY rowid ASC LIMIT ${resultRows}`,
   );
-  return found(first.columns, first.rows, kept, sum(rowsChanged.slice(0, -1)), resultRows);
+  return found(first, kept, sum(rowsChanged.slice(0, -1)), resultRows);
 }
 
-function found(
-  columns: readonly Column[],
-  rows: readonly (readonly Value[])[],
-  count: number,
-  rowsChanged: number,
-  resultRows: number,
-): Found {
-  const { result, note } = rowsResult(columns, rows, resultRows);
+function found(answer: AnsweredRows, count: number, rowsChanged: number, resultRows: number): Found {
+  const { result, note } = rowsResult(answer, resultRows);
   return { rows: count, result, rowsChanged, notes: note === undefined ? [] : [note] };
 }
 
@@ -145,7 +152,7 @@ async function performExpectation(step: PipelineStep, body: SqlBody, bindings: B
   const isOneBoolean = columns.length === 1 && columns[0]?.type.kind === 'BOOLEAN' && count === 1;
   const value = rows[0]?.[0] ?? null;
   if (isOneBoolean ? value === true : count === 0) return { rows: count, result: null, rowsChanged: 0, notes: [] };
-  const sample = rowsResult(columns, rows, mostOffenders).result;
+  const sample = rowsResult({ columns, rows }, mostOffenders).result;
   const saw = isOneBoolean ? `it was ${value === null ? 'NULL' : String(value)}` : count === 1 ? '1 row offends' : `${count} rows offend`;
   const message = step.message ?? 'the expectation does not hold';
   throw new Unexpected(step.message !== undefined && isOneBoolean ? message : `${message}: ${saw}`, sample);
@@ -160,7 +167,7 @@ export async function askCondition(
 ): Promise<Value | undefined> {
   await connection.send(`SET TimeZone = ${literal(zone)}; BEGIN`, 'open');
   try {
-    return (await connection.table(condition, used(condition, bindings))).rows[0]?.[0];
+    return await firstValue(connection, condition, used(condition, bindings));
   } finally {
     await connection.rollback();
   }

@@ -171,7 +171,7 @@ class Stepwise {
     if (end.verdict === null) return;
     this.#partly.delete(step.name);
     this.#rowsChanged += end.rowsChanged ?? 0;
-    if (end.state === 'succeeded' && end.result !== null) this.#results.set(step.name, end.result);
+    if (end.state === 'succeeded' && end.result !== null && step.forEach === undefined) this.#results.set(step.name, end.result);
     this.#tellMissing(step, end);
     this.#progression.ended(step.name, end.verdict);
     const decides =

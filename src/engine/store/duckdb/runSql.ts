@@ -45,10 +45,16 @@ export function closedAttemptOf(row: readonly Value[]): ClosedAttempt {
   };
 }
 
+/** RUN PIPELINE: of no schedule, and no action. */
+export function isPipelineByName({ scheduleId, exe, parentRunId }: OpenRun): boolean {
+  return scheduleId === null && exe === 'pipeline' && parentRunId === null;
+}
+
 /** All attempts of one fire. Runs that follow it have its root too. */
 const sameFire = (run: OpenRun): string => {
   const { runId, scheduleId, rootRunId, scheduledAt, parentRunId } = run;
-  // Of work without a schedule there is one attempt.
+  if (isPipelineByName(run)) return `${among('r.root_run_id', [rootRunId])} AND r.schedule_id IS NULL AND r.exe = 'pipeline'`;
+  // Of an action there is one attempt.
   if (scheduleId === null) return among('r.run_id', [runId]);
   const parent = parentRunId === null ? 'r.parent_run_id IS NULL' : among('r.parent_run_id', [parentRunId]);
   return `${among('r.root_run_id', [rootRunId])} AND r.schedule_id = ${scheduleId} AND r.scheduled_at = ${instantText(scheduledAt)} AND ${parent}`;
