@@ -129,6 +129,17 @@ class Draft {
     this.origins.push({ key, value: node });
   }
 
+  /** What the task says in keys of its own is its config. */
+  configure(own: readonly JsonEntry[], task: JsonObjectNode): void {
+    const [first] = own;
+    if (first === undefined) return;
+    if (this.entries.some((entry) => entry.field === 'config')) {
+      const message = `the task has both a config and '${first.key.text}', which belongs there`;
+      throw new Diagnostic('duplicate_key', message, { span: first.key.span, hint: 'put it into config' });
+    }
+    this.put('config', first.key.span, { kind: 'object', entries: own, span: task.span });
+  }
+
   #valueOf(field: string, node: JsonNode): Value {
     const shape = keyIn(places.schedule, field)?.shape ?? { kind: 'any' };
     if (field === 'handler' && node.kind === 'string') return stringValue(fromFolder(node.text, this.context.folder));
@@ -208,13 +219,19 @@ function readBuiltIn(task: JsonObjectNode, type: JsonStringNode, { target: targe
   const words = targets[0] === 'command' ? commandWords(task, target) : undefined;
   if (words === undefined) read(target, type, draft);
   else draft.put('command', target.key.span, target.value, words);
+  const surroundings: JsonEntry[] = [];
   for (const entry of task.entries) {
     const { key } = entry;
     if (key.text === 'type' || entry === target || (words !== undefined && key.text === 'args')) continue;
-    if (!taskKeys.includes(key.text)) throw unknownKey(`a task of type ${type.text}`, key, [...targets, ...taskKeys]);
-    draft.add(entry, taskKeys);
+    if (targets[0] === 'command' && commandKeys.includes(key.text)) surroundings.push(entry);
+    else if (taskKeys.includes(key.text)) draft.add(entry, taskKeys);
+    else throw unknownKey(`a task of type ${type.text}`, key, [...targets, ...taskKeys, ...(targets[0] === 'command' ? commandKeys : [])]);
   }
+  draft.configure(surroundings, task);
 }
+
+/** Of a command's config, as other schedulers write them. */
+const commandKeys: readonly string[] = ['cwd', 'env'];
 
 /** `"command": "python3", "args": [..]`: run without a shell, like a list. */
 function commandWords(task: JsonObjectNode, { value: command }: JsonEntry): Value | undefined {
@@ -246,24 +263,16 @@ function readRegistered(task: JsonObjectNode, type: JsonStringNode, draft: Draft
   }
   if (call === undefined) draft.put('call', type.span, type, stringValue(exe));
   else draft.put('call', call.key.span, call.value);
-  const [first] = own;
-  if (first === undefined) return;
-  if (draft.entries.some((entry) => entry.field === 'config')) {
-    throw new Diagnostic('unknown_key', `a task of type ${type.text} has both a config and keys of its own`, {
-      span: first.key.span,
-      hint: 'put it into config',
-    });
-  }
-  const node: JsonObjectNode = { kind: 'object', entries: own, span: task.span };
-  draft.put('config', first.key.span, node);
+  draft.configure(own, task);
 }
 
 function typeWords({ executors }: JobContext): string[] {
   return ['execute_command', ...[...taskTypes.keys()].filter((word) => word !== 'command'), ...executors];
 }
 
-function fromFolder(path: string, folder: string): string {
-  return isAbsolute(path) || /^[a-z][a-z0-9+.-]+:/i.test(path) ? path : resolve(folder, path);
+/** A module beside the job file; a plain name is a function that the host has registered. */
+function fromFolder(handler: string, folder: string): string {
+  return isAbsolute(handler) || !/\.[cm]?[jt]s(?:#|$)/i.test(handler) ? handler : resolve(folder, handler);
 }
 
 // ---- Values ----

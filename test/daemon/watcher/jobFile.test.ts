@@ -45,7 +45,14 @@ describe('a JSON job becomes an UPSERT SCHEDULE', () => {
       { type: 'procedure', procedure: 'purge', parameters: { keep: 30 } },
       { type: 'pipeline', name: 'restock' },
       { type: 'handler', handler: './lib/sync.js#run', config: { region: 'eu', token: { $env: 'TOKEN' } }, timeout: '10m' },
-      { type: 'execute_command', command: 'python3', args: ['report.py', 7], resources: { memory: '512MB', nice: 10 } },
+      {
+        type: 'execute_command',
+        command: 'python3',
+        args: ['report.py', 7],
+        cwd: './reports',
+        env: { TZ: 'UTC' },
+        resources: { memory: '512MB', nice: 10 },
+      },
       { type: 'http_request', url: 'https://example.org', headers: { accept: 'text/plain' } },
     ];
     expect(textsOf(tasks.map((task, at) => ({ job_id: `j${at}`, task }))).map((text) => text.replace(/\s+/g, ' '))).toEqual([
@@ -57,7 +64,7 @@ describe('a JSON job becomes an UPSERT SCHEDULE', () => {
       'UPSERT SCHEDULE j2 ( exe: procedure, call: purge, params: { keep: 30 } )',
       'UPSERT SCHEDULE j3 ( exe: pipeline, call: restock )',
       "UPSERT SCHEDULE j4 ( handler: '/srv/jobs/lib/sync.js#run', config: { region: 'eu', token: env('TOKEN') }, timeout: 10m )",
-      "UPSERT SCHEDULE j5 ( command: ['python3', 'report.py', 7], resources: { memory: 512MB, nice: 10 } )",
+      "UPSERT SCHEDULE j5 ( command: ['python3', 'report.py', 7], resources: { memory: 512MB, nice: 10 }, config: { cwd: './reports', env: { TZ: 'UTC' } } )",
       "UPSERT SCHEDULE j6 ( exe: http_request, call: 'http_request', config: { url: 'https://example.org', headers: { accept: 'text/plain' } } )",
     ]);
   });
