@@ -2,7 +2,7 @@
 // docs/library.md, with the answers that are written behind them. `UPDATE_DOCS=1 npx vitest run test/docs.test.ts` writes the
 // answers anew.
 
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -154,6 +154,8 @@ describe('every file of examples/ runs on a fresh database', () => {
       const database = new DocumentDatabase();
       try {
         await database.open();
+        // What an example of a folder of its own needs lies beside the database.
+        if (dirname(path) !== 'examples') cpSync(join(root, dirname(path)), database.folder, { recursive: true });
         const { text, failed } = await database.answerTo(read(path));
         expect(failed, text).toBe(false);
       } finally {
