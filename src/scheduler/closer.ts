@@ -58,8 +58,8 @@ export class Closer {
     this.#parts = parts;
   }
 
-  async close(attempt: Attempt, { outcome, closed }: Execution): Promise<void> {
-    const { state, ports } = this.#parts;
+  async close(attempt: Attempt, { outcome, closed, opened = [] }: Execution): Promise<void> {
+    const { state, ports, events, enqueue } = this.#parts;
     const { run } = attempt;
     const ending: Ending = { ...attempt, outcome, finishedAt: ports.clock.now(), crashed: false };
     switch (closed) {
@@ -67,6 +67,10 @@ export class Closer {
       case 'marked': {
         const closing = closingOf(ending, this.#settled(ending));
         this.#done(closing);
+        for (const action of opened) {
+          enqueue(action);
+          events.emit('run:opened', action);
+        }
         if (closed === 'marked') await this.settleMark(closing);
         return;
       }
@@ -115,6 +119,7 @@ export class Closer {
     if (settled.retryAt !== undefined) this.#retry(step, ending, settled.retryAt);
     if (settled.givesToken) steps.giveTokens(step, closing);
     steps.act(step, settled.actions, closing);
+    if (settled.final) steps.act(step, outcome.actions ?? [], closing);
     if (settled.disable !== undefined) this.#disable(step, ending, settled.disable);
     let written: boolean;
     try {

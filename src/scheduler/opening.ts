@@ -4,7 +4,7 @@ import type { Instant } from '../core/instant.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
 import type { Timing } from './cadence/cadence.ts';
 import type { ClosedState, Closing, Counters, OpenRun, RunGroup, Trigger } from './run.ts';
-import type { Definition } from './schedule.ts';
+import type { Action, Definition } from './schedule.ts';
 
 export interface Opening {
   readonly runId: string;
@@ -50,6 +50,42 @@ export function openedRun(definition: Definition, opening: Opening): OpenRun {
 /** The next attempt of a run. */
 export function nextAttempt(run: OpenRun, attempt: { runId: string; openedAt: Instant; notBefore: Instant | null }): OpenRun {
   return { ...run, ...attempt, attempt: run.attempt + 1, retryOf: run.runId };
+}
+
+/** What an action calls: work of no schedule, which is told how the run ended. */
+export function calledRun(
+  run: OpenRun,
+  procedure: string,
+  {
+    runId,
+    openedAt,
+    state,
+    reason,
+  }: { readonly runId: string; readonly openedAt: Instant; readonly state: ClosedState; readonly reason: string | null },
+): OpenRun {
+  return {
+    ...run,
+    runId,
+    scheduleId: null,
+    exe: 'procedure',
+    call: procedure,
+    trigger: 'event',
+    openedAt,
+    notBefore: null,
+    attempt: 1,
+    params: { state, reason },
+    parentRunId: run.runId,
+    retryOf: null,
+    group: null,
+    fire: null,
+    alone: true,
+  };
+}
+
+/** Why an action that is no call comes to nothing. */
+export function undelivered(action: Exclude<Action, { kind: 'call' }>): string {
+  const what = action.kind === 'emit' ? `event ${action.name}` : `a message to ${action.channel}`;
+  return `not delivered: ${what}; there is no ${action.kind === 'emit' ? 'event bus' : 'channel'} yet`;
 }
 
 /** What closes without having begun. */

@@ -56,6 +56,8 @@ export interface Execution {
   readonly outcome: Outcome;
   /** What the run's own transaction did to its open row: no = the caller closes it. fenced: somebody else had closed it. */
   readonly closed: 'no' | 'removed' | 'marked' | 'fenced';
+  /** What that transaction has opened: actions of the run's own. */
+  readonly opened?: readonly OpenRun[];
 }
 
 /** `signal.reason` of an aborted run. */

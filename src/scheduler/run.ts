@@ -7,7 +7,7 @@
 
 import type { Instant } from '../core/instant.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
-import type { Priority } from './schedule.ts';
+import type { Action, Priority } from './schedule.ts';
 
 export const closedStates = ['succeeded', 'failed', 'timed_out', 'cancelled', 'skipped', 'interrupted'] as const;
 export type ClosedState = (typeof closedStates)[number];
@@ -69,6 +69,8 @@ export interface Outcome {
   readonly peakMemoryBytes?: number | null;
   /** What should be known of how it was run: a limit that could not be enforced, a result that was cut. */
   readonly notes?: readonly string[];
+  /** What its own definition calls at this end, if no other attempt follows: a pipeline's `on_fail`. */
+  readonly actions?: readonly Action[];
 }
 
 export interface RunError {

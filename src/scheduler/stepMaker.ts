@@ -3,7 +3,7 @@
 
 import type { Instant } from '../core/instant.ts';
 import type { Events } from './events.ts';
-import { openedRun } from './opening.ts';
+import { calledRun, openedRun, undelivered } from './opening.ts';
 import type { Token } from './ports.ts';
 import type { Armed, Roster } from './roster.ts';
 import type { Closing, OpenRun, Trigger } from './run.ts';
@@ -92,28 +92,11 @@ export class StepMaker {
   act(step: Step, actions: readonly Action[], { run, finishedAt, state, reason }: End): void {
     for (const action of actions) {
       if (action.kind !== 'call') {
-        const what = action.kind === 'emit' ? `event ${action.name}` : `a message to ${action.channel}`;
-        const line = `not delivered: ${what}; there is no ${action.kind === 'emit' ? 'event bus' : 'channel'} yet`;
+        const line = undelivered(action);
         step.write({ kind: 'log', line: { runId: run.runId, loggedAt: finishedAt, stream: 'scheduler', level: 'warn', line } });
         continue;
       }
-      const called: OpenRun = {
-        ...run,
-        runId: this.#parts.newRunId(finishedAt),
-        scheduleId: null,
-        exe: 'procedure',
-        call: action.procedure,
-        trigger: 'event',
-        openedAt: finishedAt,
-        notBefore: null,
-        attempt: 1,
-        params: { state, reason },
-        parentRunId: run.runId,
-        retryOf: null,
-        group: null,
-        fire: null,
-        alone: true,
-      };
+      const called = calledRun(run, action.procedure, { runId: this.#parts.newRunId(finishedAt), openedAt: finishedAt, state, reason });
       this.open(step, called);
     }
   }

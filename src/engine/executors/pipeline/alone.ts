@@ -1,4 +1,4 @@
-// `exe: 'pipeline.step'`: one step of a pipeline, as a pipeline of its own.
+// `exe: 'pipeline.step'`: one step of a pipeline, as a pipeline of its own. What follows the end of the whole does not follow it.
 
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import { nameKey } from '../../../core/name.ts';
@@ -19,5 +19,6 @@ export function onlyStep(
     });
   }
   const others = pipeline.steps.filter((known) => known !== step);
-  return { pipeline: { ...pipeline, steps: [{ ...step, after: [] }] }, foreignResults: resultsOf(others) };
+  const alone = { ...pipeline, steps: [{ ...step, after: [] }], onComplete: [], onFail: [], onSkip: [] };
+  return { pipeline: alone, foreignResults: resultsOf(others) };
 }

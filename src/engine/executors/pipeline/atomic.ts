@@ -5,6 +5,7 @@
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { JsonValue } from '../../../core/jsonValue.ts';
 import { nameKey } from '../../../core/name.ts';
+import { undelivered } from '../../../scheduler/opening.ts';
 import { Progression, type StepRun } from '../../../scheduler/pipeline.ts';
 import type { Execution } from '../../../scheduler/ports.ts';
 import type { Outcome } from '../../../scheduler/run.ts';
@@ -14,13 +15,14 @@ import { identifier } from '../../store/duckdb/literal.ts';
 import { stepSql } from '../../store/duckdb/stepRows.ts';
 import { Deadline } from '../deadline.ts';
 import type { Ending } from '../ending.ts';
+import { firstValue } from '../firstRows.ts';
 import { failedOutcome } from '../outcome.ts';
 import { bindGiven } from '../runValues.ts';
 import { type Bindings, used } from '../statements.ts';
 import { type Effects, effectsInside, executeTransaction, type Performed } from '../transaction.ts';
 import { Items, Tally } from './items.ts';
 import {
-  firstValue,
+  firstIn,
   Graph,
   givenToPipeline,
   givenToStep,
@@ -34,7 +36,9 @@ import {
 } from './job.ts';
 import { countIn, type KnownResult, temporaryPlace as place, readPortion, viewsText } from './results.ts';
 import { effectsOfBody, performBody, type SqlBody, sqlBodyOf } from './sqlStep.ts';
+import { Stage } from './stage.ts';
 import { decidedBy, endOf, foreignTo, missingBecause, nothingFound, refusedBy, rowOf, type StepEnd, Try, type Unit } from './stepEnd.ts';
+import { act, calledStep } from './unit.ts';
 
 export function executeAtomic(parts: PipelineParts, job: PipelineJob, signal: AbortSignal): Promise<Execution> {
   return new Atomic(parts, job).execute(signal);
@@ -74,6 +78,8 @@ class Atomic {
   /** Of the newest try. */
   #rows: readonly StepRun[] = [];
   #atWork: string | undefined;
+  /** What has ended it is that a step found nothing. */
+  #wasEmpty = false;
   #endedBy: EndedBy | undefined;
 
   constructor(parts: PipelineParts, job: PipelineJob) {
@@ -102,10 +108,24 @@ class Atomic {
       const outcome = isLost
         ? { ...execution.outcome, state: 'interrupted' as const, reason: databaseStopped }
         : this.#told(execution.outcome);
-      if (this.#job.ending !== undefined && outcome.state !== 'interrupted') await this.#writeUndone(outcome);
+      if (this.#job.ending === undefined || outcome.state === 'interrupted') return { outcome, closed: 'no' };
+      await this.#writeUndone(outcome);
+      if (this.#endedBy !== undefined) await this.#act(this.#endedBy, this.#job.ending);
       return { outcome, closed: 'no' };
     } finally {
       await connection.close();
+    }
+  }
+
+  /** Actions of the step that has ended it, behind the rollback. */
+  async #act({ step, end }: EndedBy, ending: Ending): Promise<void> {
+    const stage = new Stage(this.#parts, this.#job, ending, () => {});
+    stage.bindings = ownOf(this.#job);
+    const key = this.#wasEmpty ? 'on_empty' : 'on_fail';
+    try {
+      await act(stage, this.#unit(step, null), key, this.#wasEmpty ? step.onEmpty.actions : step.onFail.actions, end);
+    } finally {
+      await stage.close();
     }
   }
 
@@ -203,8 +223,8 @@ class Atomic {
     if (text !== '') await connection.send(text, 'open');
     const unit = this.#unit(step, null);
     try {
-      const [row] = step.if === undefined ? [[true]] : (await connection.table(step.if, used(step.if, bindings))).rows;
-      if (row?.[0] !== true) return this.#ended(scene, unit, refusedBy(row?.[0]));
+      const value = step.if === undefined ? true : await firstValue(connection, step.if, used(step.if, bindings));
+      if (value !== true) return this.#ended(scene, unit, refusedBy(value));
     } catch (error) {
       return this.#failed(scene, unit, error, 'in its condition (if): ');
     }
@@ -234,7 +254,7 @@ class Atomic {
     const deadline = new Deadline(timeoutMs, clock, scene.signal);
     const connection = scene.connection.until(deadline.signal);
     try {
-      const given = await givenToStep(step, item, (name, path) => firstValue(connection, this.#resultNamed(name, scene), path, place));
+      const given = await givenToStep(step, item, (name, path) => firstIn(connection, this.#resultNamed(name, scene), path, place));
       const bindings = await bindGiven(connection, { own: scene.bindings, given, procedure: body.procedure, environment });
       const { as } = step;
       const isThere = item !== null && as !== undefined && present.has(nameKey(as));
@@ -244,8 +264,11 @@ class Atomic {
       if (as !== undefined) present.add(nameKey(as));
       const { result, rowsChanged, notes } = found;
       const outcome: Outcome = { state: 'succeeded', reason: null, result, rowsChanged, notes, error: null, guarantee: null, conflicts: 0 };
-      return this.#ended(scene, unit, try_.succeeded(outcome));
+      const end = this.#ended(scene, unit, try_.succeeded(outcome));
+      if (try_.isEmpty) await this.#actOnEmpty(step, end, scene);
+      return end;
     } catch (error) {
+      this.#wasEmpty = try_.failsEmpty;
       const isConflict = error instanceof Diagnostic && error.code === 'conflict';
       if (isConflict || (scene.signal.aborted && deadline.reason?.kind !== 'timed_out')) throw error;
       const failure = failedOutcome(error, { stopped: deadline.reason, timeoutMs, conflicts: 0, guarantee: null });
@@ -281,7 +304,27 @@ class Atomic {
       scene.missing.set(nameKey(step.as), `result ${step.as} has no columns, because step ${step.name} had no items`);
     const { kind, message } = step.onEmpty;
     const reason = message ?? `no rows in ${result.name}`;
-    return this.#ended(scene, unit, { ...end, verdict: kind, state: kind === 'abort' ? 'failed' : 'succeeded', reason }, 'for_each');
+    const empty: StepEnd = { ...end, verdict: kind, state: kind === 'abort' ? 'failed' : 'succeeded', reason };
+    this.#ended(scene, unit, empty, 'for_each');
+    await this.#actOnEmpty(step, empty, scene);
+    return empty;
+  }
+
+  /** Where all goes on, inside of the transaction; else behind its rollback. */
+  async #actOnEmpty(step: PipelineStep, end: StepEnd, scene: Scene): Promise<void> {
+    this.#wasEmpty = end.verdict !== 'continue';
+    if (this.#wasEmpty) return;
+    for (const action of step.onEmpty.actions) {
+      if (action.kind !== 'call') {
+        this.#job.log.write({ step: step.name, stream: 'scheduler', level: 'warn', line: undelivered(action) });
+        continue;
+      }
+      const lookUp = (called: PipelineStep) => this.#procedures.of(called, scene.connection, this.#parts.sql);
+      const called = await calledStep(step, 'on_empty', action.procedure, end, lookUp);
+      const { verdict, reason } = await this.#one(called, null, scene);
+      // An error has undone everything, whatever the step says.
+      if (verdict !== 'continue') throw new Diagnostic('run_failed', `its action ${action.procedure} failed: ${reason}`);
+    }
   }
 
   #resultNamed(name: string, { missing }: Scene): KnownResult {

@@ -95,7 +95,7 @@ export async function givenToStep(
 const noValue = new Typed({ value: null, type: { kind: 'NULL' } });
 
 /** What the first row of a result holds; NULL where it is empty. */
-export async function firstValue(connection: Connection, result: KnownResult, path: readonly string[], place: Place): Promise<Typed> {
+export async function firstIn(connection: Connection, result: KnownResult, path: readonly string[], place: Place): Promise<Typed> {
   const { rows } = await readPortion(connection, result, [path], { place, from: 0, most: 1 });
   return rows[0]?.[0] ?? noValue;
 }

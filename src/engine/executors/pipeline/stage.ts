@@ -11,7 +11,7 @@ import { Connection, type Typed } from '../../store/duckdb/connection.ts';
 import { stepSql } from '../../store/duckdb/stepRows.ts';
 import type { Ending } from '../ending.ts';
 import type { Bindings } from '../statements.ts';
-import { firstValue, Graph, type Item, type PipelineJob, type PipelineParts, Procedures } from './job.ts';
+import { firstIn, Graph, type Item, type PipelineJob, type PipelineParts, Procedures } from './job.ts';
 import { durablePlace, type KnownResult, type Place, type Target, viewsText } from './results.ts';
 import { rowOf, type StepEnd, type Unit } from './stepEnd.ts';
 
@@ -95,7 +95,7 @@ export class Stage {
   }
 
   firstOf(connection: Connection, name: string, path: readonly string[]): Promise<Typed> {
-    return firstValue(connection, this.resultNamed(name), path, this.place);
+    return firstIn(connection, this.resultNamed(name), path, this.place);
   }
 
   /** Where a step keeps what it finds. */

@@ -5,6 +5,7 @@ import { Diagnostic } from '../../../core/diagnostic.ts';
 import { formatDuration } from '../../../core/duration.ts';
 import type { JsonValue } from '../../../core/jsonValue.ts';
 import { nameKey } from '../../../core/name.ts';
+import { undelivered } from '../../../scheduler/opening.ts';
 import { type StepRun, stepRetryAt } from '../../../scheduler/pipeline.ts';
 import type { Execution } from '../../../scheduler/ports.ts';
 import type { Outcome } from '../../../scheduler/run.ts';
@@ -103,7 +104,8 @@ async function tryOnce(stage: Stage, unit: Unit): Promise<Tried> {
 }
 
 async function emit(stage: Stage, unit: Unit, event: string): Promise<Tried> {
-  undelivered(stage, unit.step.name, `event ${event}; there is no event bus yet`);
+  const line = undelivered({ kind: 'emit', name: event });
+  stage.job.log.write({ step: unit.step.name, stream: 'scheduler', level: 'warn', line });
   const end: StepEnd = { ...nothingFound, verdict: 'continue', state: 'succeeded', reason: 'not delivered' };
   await stage.write([stage.rowOf(unit, end)]);
   return { kind: 'ended', end };
@@ -253,13 +255,11 @@ export async function act(
   for (const action of actions) {
     switch (action.kind) {
       case 'call':
-        await runUnit(stage, await calledStep(stage, step, `${step.name}.${key}`, action.procedure, end), item);
+        await runUnit(stage, await calledStep(step, key, action.procedure, end, (called) => procedureOf(stage, called)), item);
         break;
       case 'emit':
-        undelivered(stage, step.name, `event ${action.name}; there is no event bus yet`);
-        break;
       case 'notify':
-        undelivered(stage, step.name, `a message to ${action.channel}; there is no channel yet`);
+        stage.job.log.write({ step: step.name, stream: 'scheduler', level: 'warn', line: undelivered(action) });
         break;
       default:
         action satisfies never;
@@ -267,17 +267,24 @@ export async function act(
   }
 }
 
-function undelivered({ job }: Stage, step: string, what: string): void {
-  job.log.write({ step, stream: 'scheduler', level: 'warn', line: `not delivered: ${what}` });
-}
-
 const goesOn: StepReaction = { kind: 'continue', actions: [] };
 
+function procedureOf(stage: Stage, step: PipelineStep): Promise<Procedure | undefined> {
+  // Where it cannot be looked up the step itself will say so.
+  return stage.read((reader) => stage.procedures.of(step, reader, stage.parts.sql)).catch(() => undefined);
+}
+
 /** An action as a step of its own, which is told what happened where its procedure asks for it. */
-async function calledStep(stage: Stage, step: PipelineStep, name: string, routine: string, end: StepEnd): Promise<PipelineStep> {
+export async function calledStep(
+  step: PipelineStep,
+  key: 'on_empty' | 'on_fail',
+  routine: string,
+  end: StepEnd,
+  lookUp: (called: PipelineStep) => Promise<Procedure | undefined>,
+): Promise<PipelineStep> {
   const told: Readonly<Record<string, JsonValue>> = { state: end.state, reason: end.reason, step: step.name };
   const called: PipelineStep = {
-    name,
+    name: `${step.name}.${key}`,
     work: { kind: 'call', routine },
     after: [],
     parallel: 1,
@@ -287,10 +294,9 @@ async function calledStep(stage: Stage, step: PipelineStep, name: string, routin
     onEmpty: goesOn,
     onFail: goesOn,
   };
-  const procedure = await stage.read((reader) => stage.procedures.of(called, reader, stage.parts.sql)).catch(() => undefined);
-  const args = (procedure?.parameters ?? []).flatMap((parameter) => {
-    const value = told[nameKey(parameter.name)];
-    return value === undefined ? [] : [[parameter.name, { kind: 'literal', value }] as const];
+  const args = ((await lookUp(called))?.parameters ?? []).flatMap(({ name }) => {
+    const value = told[nameKey(name)];
+    return value === undefined ? [] : [[name, { kind: 'literal', value }] as const];
   });
   return { ...called, args: Object.fromEntries(args) };
 }

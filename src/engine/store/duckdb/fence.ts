@@ -3,9 +3,9 @@
 
 import type { Instant } from '../../../core/instant.ts';
 import type { StepRun } from '../../../scheduler/pipeline.ts';
-import { type Closing, type Counters, noCounters } from '../../../scheduler/run.ts';
+import { type Closing, type Counters, noCounters, type OpenRun } from '../../../scheduler/run.ts';
 import type { Connection } from './connection.ts';
-import { closedColumns, countersOf as countersIn, insertText, openRunOf } from './ledgerRows.ts';
+import { closedColumns, countersOf as countersIn, insertText, openRunColumns, openRunOf } from './ledgerRows.ts';
 import { ledgerSql } from './ledgerSql.ts';
 import type { Sql } from './sql.ts';
 import { stepSql } from './stepRows.ts';
@@ -63,6 +63,11 @@ export async function commitStep(
   onSend('removed');
   await connection.send('COMMIT', 'none');
   return 'removed';
+}
+
+/** Runs that become open with the transaction that is somebody's. */
+export async function openRuns(connection: Connection, sql: Sql, runs: readonly OpenRun[]): Promise<void> {
+  if (runs.length > 0) await connection.send(insertText(ledgerSql(sql.ledger).openRunTable, openRunColumns, runs), 'open');
 }
 
 export interface Cancelling {
