@@ -33,15 +33,23 @@ describe('a pipeline', () => {
     expect(await db.rows(restock)).toEqual([{ name: 'restock', outcome: 'created', changed: [], warnings: [undelivered] }]);
     expect(await db.rows('EXPLAIN PIPELINE Restock')).toEqual([
       {
+        graph: '○',
         step: 'low',
         kind: 'query',
         after: '',
         does: "SELECT * FROM product WHERE quantity < $floor; kept as items; on empty skip 'No data to process'",
       },
-      { step: 'order', kind: 'call', after: 'low', does: 'for each of items, 10 at a time: reorder(product => item.id, amount => 50)' },
-      { step: 'clean', kind: 'sql', after: '', does: 'DELETE FROM cart WHERE expires_at < now()' },
-      { step: 'verify', kind: 'expect', after: 'order, clean', does: 'SELECT count(*) = 0 FROM product WHERE quantity < 0' },
       {
+        graph: '●',
+        step: 'order',
+        kind: 'call',
+        after: 'low',
+        does: 'for each of items, 10 at a time: reorder(product => item.id, amount => 50)',
+      },
+      { graph: '│ ○', step: 'clean', kind: 'sql', after: '', does: 'DELETE FROM cart WHERE expires_at < now()' },
+      { graph: '●─┘', step: 'verify', kind: 'expect', after: 'order, clean', does: 'SELECT count(*) = 0 FROM product WHERE quantity < 0' },
+      {
+        graph: '●',
         step: 'tell',
         kind: 'command',
         after: 'verify',
@@ -218,7 +226,7 @@ describe('what uses what', () => {
     const result = await db.result(`UPSERT PIPELINE p ( ${steps} )`);
     expect(result.warnings.map((warning) => warning.hint)).toEqual([
       expect.stringContaining('add after: [a]'),
-      expect.stringContaining('main.Product'),
+      expect.stringContaining('my.main.Product'),
     ]);
   });
 
@@ -254,6 +262,30 @@ describe('the graph', () => {
       { step: 'third', after: 'first' },
       { step: 'last', after: 'third, second' },
     ]);
+  });
+
+  test('is drawn with a line from each step to those that wait for it', async ({ db }) => {
+    const step = (name: string, after: string): string => `{ name: ${name}, sql: 'SELECT 1', after: [${after}] }`;
+    const drawn = async (...steps: readonly string[]): Promise<string[]> => {
+      await db.run(`UPSERT PIPELINE p ( steps: [ ${steps.join(', ')} ] )`);
+      return (await db.rows('EXPLAIN PIPELINE p')).map(({ graph, step: name }) => `${String(graph).padEnd(8)}${name}`);
+    };
+    expect(
+      await drawn(step('low', ''), step('order', 'low'), step('clean', ''), step('count', 'low'), step('verify', 'count, order, clean')),
+    ).toEqual(['○       low', '├─●     order', '│ │ ○   clean', '● │ │   count', '●─┴─┘   verify']);
+    expect(await drawn(step('a', ''), step('b', ''), step('c', 'a'), step('d', 'b, c'), step('e', 'a'), step('f', ''))).toEqual([
+      '○       a',
+      '│ ○     b',
+      '├─┼─●   c',
+      '│ ●─┘   d',
+      '●       e',
+      '○       f',
+    ]);
+    const wide = await drawn(
+      ...Array.from({ length: 30 }, (_, at) => step(`s${at}`, '')),
+      step('z', Array.from({ length: 30 }, (_, at) => `s${at}`).join(', ')),
+    );
+    expect(wide.every((line) => line.length < 60)).toBe(true);
   });
 
   test('a name that Mermaid would stumble over is drawn', async ({ db }) => {

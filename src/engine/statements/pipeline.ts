@@ -12,6 +12,7 @@ import { callText, type Pipeline, type PipelineStep, runParameters, type StepRea
 import type { StoredRoutine } from '../store/duckdb/catalogue.ts';
 import { answer, bindContext, type StatementContext, text, texts } from './context.ts';
 import { alreadyExists, canonical, changedKeys, definitionText, overlay, storedDefinition } from './definition.ts';
+import { drawGraph } from './pipelineDrawing.ts';
 import { findRoutine, otherKind } from './routine.ts';
 import { storedDefinitionAt } from './storedDefinition.ts';
 
@@ -87,7 +88,7 @@ async function hiddenTables(pipeline: Pipeline, context: StatementContext): Prom
     .filter((result) => tables.has(nameKey(result)))
     .map((result) => ({
       message: `as: ${result} hides the table ${result} from the steps that follow`,
-      hint: `choose another name, or write main.${result} where the table is meant`,
+      hint: `choose another name, or write ${context.database}.main.${result} where the table is meant`,
     }));
 }
 
@@ -152,15 +153,18 @@ async function lineageOfStep(step: PipelineStep, pipeline: Pipeline, context: St
   }
 }
 
-/** The graph: as rows, in the order in which the steps can run, or as a drawing for Mermaid. */
+/** The graph: drawn, a row for each step in the order in which they can run; or as a text for Mermaid. */
 export async function explainPipeline(statement: ExplainPipelineStatement, context: StatementContext): Promise<Result> {
   const { routine } = await findRoutine(statement.name, 'pipeline', context);
   if (routine.kind !== 'pipeline') throw new Diagnostic('internal', 'a stored pipeline is not a pipeline');
   if (statement.mermaid) return answer({ tag: 'EXPLAIN', columns: [text('mermaid')], rows: [[mermaid(routine)]], form: 'text' });
+  const steps = inOrder(routine.steps);
+  const drawn = drawGraph(steps);
   return answer({
     tag: 'EXPLAIN',
-    columns: [text('step'), text('kind'), text('after'), text('does')],
-    rows: inOrder(routine.steps).map((step) => [step.name, step.work.kind, step.after.join(', '), doesOf(step)]),
+    columns: [text('graph'), text('step'), text('kind'), text('after'), text('does')],
+    rows: steps.map((step, at) => [drawn[at] ?? '', step.name, step.work.kind, step.after.join(', '), doesOf(step)]),
+    prominent: ['graph', 'step', 'does'],
   });
 }
 
