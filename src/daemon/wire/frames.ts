@@ -51,27 +51,31 @@ export async function* readFrames(chunks: AsyncIterable<Uint8Array>): AsyncGener
   const pieces: Uint8Array[] = [];
   let held = 0;
   let wanted = headerBytes;
-  for await (const chunk of chunks) {
+  const iterator = chunks[Symbol.asyncIterator]();
+  for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+    const chunk = next.value;
     pieces.push(chunk);
     held += chunk.length;
     if (held < wanted) continue;
     let bytes: Buffer = pieces.length === 1 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : Buffer.concat(pieces);
     pieces.length = 0;
-    for (wanted = wantedOf(bytes); bytes.length >= wanted; wanted = wantedOf(bytes)) {
-      if (bytes.length < headerBytes) break;
+    for (wanted = wantedOf(bytes); bytes.length >= wanted && bytes.length >= headerBytes; wanted = wantedOf(bytes)) {
       const kind = kinds[bytes.readUInt8(4)];
       if (kind === undefined) throw garbled(`a frame of the unknown kind ${bytes.readUInt8(4)}`);
+      const isLast = kind === 'end' || kind === 'error';
+      // What was read to its end can carry the next answer.
+      if (isLast) while ((await iterator.next().catch(() => ended)).done !== true);
       yield { kind, payload: bytes.subarray(headerBytes, wanted) };
-      if (kind === 'end' || kind === 'error') return;
+      if (isLast) return;
       bytes = bytes.subarray(wanted);
     }
     if (bytes.length > 0) pieces.push(bytes);
     held = bytes.length;
   }
-  throw new Diagnostic('unreachable', 'the answer broke off: its end is missing', {
-    hint: 'rows that have been shown are not all there are; whether a statement that writes took effect is to be looked up',
-  });
+  throw new Error('its end is missing');
 }
+
+const ended: IteratorResult<Uint8Array> = { done: true, value: undefined };
 
 /** How many bytes the next frame has, as far as that is known. */
 function wantedOf(bytes: Buffer): number {

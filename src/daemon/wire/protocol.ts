@@ -35,9 +35,32 @@ export interface Opening {
   readonly pid: number;
   /** The account's name, for cron.schedule_versions; a door that knows better does not believe it. */
   readonly actor: string;
-  /** Whether what the scheduler does is told as well. */
-  readonly events: boolean;
+  /** What of the scheduler's doings is told as well. */
+  readonly events: readonly SchedulerEvent[];
 }
+
+export const schedulerEvents = Object.keys({
+  'scheduler:started': true,
+  'scheduler:paused': true,
+  'scheduler:resumed': true,
+  'scheduler:stopped': true,
+  'tick:done': true,
+  'run:opened': true,
+  'run:started': true,
+  'run:progress': true,
+  'run:finished': true,
+  'definitions:changed': true,
+  'schedule:unreadable': true,
+  'schedule:disabled': true,
+  'clock:behind': true,
+  'clock:believed': true,
+  'ledger:trouble': true,
+  'ledger:recovered': true,
+  'storage:low': true,
+  'storage:enough': true,
+  'alert:raised': true,
+  'alert:cleared': true,
+} satisfies Record<SchedulerEvent, true>) as SchedulerEvent[];
 
 /** A line of the stream that answers it. */
 export type SessionEvent =
@@ -62,8 +85,15 @@ export type SessionEvent =
 
 /** The body of `execute`. */
 export interface StatementRequest {
+  /** Rises by one with each of a session. */
+  readonly statement: number;
   readonly sql: string;
   readonly params?: readonly TypedJson[] | Readonly<Record<string, TypedJson>>;
+}
+
+/** The body of `interrupt`: this statement, and no later one. One that has not come yet is not begun when it does. */
+export interface InterruptRequest {
+  readonly statement: number;
 }
 
 /** The first frame of an answer. */
