@@ -143,13 +143,19 @@ class Work {
     const query = native.query.bind(native);
     const all = native.all.bind(native);
     const close = native.close.bind(native);
-    native.run = (text, options) => this.count(() => run(text, options));
-    native.query = (text, parameters, options) => this.count(() => query(text, parameters, options));
-    native.close = () => this.count(close);
-    native.all = async (text, parameters, options) => {
+    const takeTime = async (text: string, signal: AbortSignal | undefined): Promise<void> => {
       const takes = /\btakes\('([^']*)'\)/.exec(text)?.[1];
       // A session's own statement is not waited for by anybody who could move the clock.
-      if (takes !== undefined && options?.signal !== undefined) await pass(clock, parseDuration(takes), options.signal);
+      if (takes !== undefined && signal !== undefined) await pass(clock, parseDuration(takes), signal);
+    };
+    native.run = (text, options) => this.count(() => run(text, options));
+    native.query = async (text, parameters, options) => {
+      await takeTime(text, options?.signal);
+      return this.count(() => query(text, parameters, options));
+    };
+    native.close = () => this.count(close);
+    native.all = async (text, parameters, options) => {
+      await takeTime(text, options?.signal);
       return this.count(() => all(text, parameters, options));
     };
     return native;

@@ -11,6 +11,7 @@ import type { Procedure } from '../routine.ts';
 import { type Connection, Typed } from '../store/duckdb/connection.ts';
 import { literal } from '../store/duckdb/literal.ts';
 import { jsonOf, TimestampTz, toParameter, type Value } from '../value.ts';
+import { firstValue } from './firstRows.ts';
 import { type Bindings, type Expression, evaluate, used } from './statements.ts';
 
 export interface RunValues {
@@ -32,7 +33,7 @@ export async function readCondition(connection: Connection, condition: string, v
   await connection.send(`SET TimeZone = ${literal(values.zone)}; BEGIN`, 'open');
   try {
     const bindings = await bindRun(connection, values, undefined);
-    return (await connection.table(condition, used(condition, bindings))).rows[0]?.[0];
+    return await firstValue(connection, condition, used(condition, bindings));
   } finally {
     await connection.rollback();
   }

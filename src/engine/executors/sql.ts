@@ -9,7 +9,7 @@ import { Catalogue } from '../store/duckdb/catalogue.ts';
 import type { Connection } from '../store/duckdb/connection.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
 import type { Ending } from './ending.ts';
-import { rowsResult } from './runResult.ts';
+import { keepsOf, rowsResult } from './runResult.ts';
 import { bindRun, type RunValues } from './runValues.ts';
 import { callProcedure, runStatements, type StatementsResult } from './statements.ts';
 import { type Effects, effectsByItself, effectsOf, executeTransaction, type Performed, withCalled } from './transaction.ts';
@@ -48,7 +48,7 @@ function statementsOf({ procedure, schedule }: SqlRun): readonly BodyStatement[]
 
 async function perform(connection: Connection, sql: Sql, job: SqlRun): Promise<StatementsResult> {
   const catalogue = new Catalogue(connection, sql);
-  const scope = { connection, catalogue, sql, calls: [] };
+  const scope = { connection, catalogue, sql, calls: [], keeps: keepsOf(job.resultRows) };
   const bindings = await bindRun(connection, job, job.procedure);
   if (job.procedure !== undefined) return callProcedure(job.procedure, bindings, scope);
   const text = String(job.schedule.target.call);
@@ -56,7 +56,7 @@ async function perform(connection: Connection, sql: Sql, job: SqlRun): Promise<S
 }
 
 function performed(answer: StatementsResult, resultRows: number): Performed {
-  const { result, note } = rowsResult(answer.columns, answer.rows, resultRows);
+  const { result, note } = rowsResult(answer, resultRows);
   return {
     result,
     rowsChanged: answer.rowsChanged.reduce((sum, count) => sum + count, 0),

@@ -16,11 +16,14 @@ import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { type Connection, Typed } from '../store/duckdb/connection.ts';
 import type { Sql as LedgerSql } from '../store/duckdb/sql.ts';
 import type { Value } from '../value.ts';
+import { firstRows, type Keeps } from './firstRows.ts';
 
 export interface StatementsResult {
   readonly columns: readonly Column[];
-  /** The rows of the last statement. */
+  /** The rows of the last statement, as many as are kept. */
   readonly rows: readonly (readonly Value[])[];
+  /** One that should be kept was too large. */
+  readonly isCut: boolean;
   /** For each statement in turn. */
   readonly rowsChanged: readonly number[];
 }
@@ -42,7 +45,12 @@ export interface CallScope {
   readonly sql: LedgerSql;
   /** Which procedures are being called, outermost first. */
   readonly calls: readonly string[];
+  /** How many rows of the last statement are answered; without it, all. */
+  readonly keeps?: Keeps;
 }
+
+/** Every statement is carried out to its end, and rows that nobody will see are computed and dropped. */
+const noRows: Keeps = { rows: 0, characters: 0 };
 
 const deepestCall = 32;
 
@@ -54,13 +62,13 @@ export async function runStatements(
   bindings: Bindings,
   scope: CallScope,
 ): Promise<StatementsResult> {
-  let last: { columns: readonly Column[]; rows: readonly (readonly Value[])[] } = { columns: [], rows: [] };
+  let last: Answer = { columns: [], rows: [], isCut: false, rowsChanged: 0 };
   const rowsChanged: number[] = [];
   for (const [index, statement] of statements.entries()) {
     try {
-      const answer = await runStatement(statement.text, bindings, scope);
-      last = answer;
-      rowsChanged.push(answer.rowsChanged);
+      const isLast = index === statements.length - 1;
+      last = await runStatement(statement.text, bindings, isLast ? scope : { ...scope, keeps: noRows });
+      rowsChanged.push(last.rowsChanged);
     } catch (error) {
       throw placed(error, what, text, statement, index, statements.length);
     }
@@ -68,11 +76,9 @@ export async function runStatements(
   return { ...last, rowsChanged };
 }
 
-async function runStatement(
-  text: string,
-  bindings: Bindings,
-  scope: CallScope,
-): Promise<{ columns: readonly Column[]; rows: readonly (readonly Value[])[]; rowsChanged: number }> {
+type Answer = Omit<StatementsResult, 'rowsChanged'> & { readonly rowsChanged: number };
+
+async function runStatement(text: string, bindings: Bindings, scope: CallScope): Promise<Answer> {
   const call = callOf(text);
   const stored = call === undefined ? undefined : await scope.catalogue.routine(call.name.text);
   if (call !== undefined && stored?.routine.kind === 'procedure') {
@@ -82,9 +88,16 @@ async function runStatement(
   }
   const job = jobStatementOf(text, scope.sql.database);
   if (job?.kind === 'delete') {
-    return { columns: [], rows: [], rowsChanged: await deleteJobRunDetails(job, used(text, bindings), scope.connection, scope.sql) };
+    return {
+      columns: [],
+      rows: [],
+      isCut: false,
+      rowsChanged: await deleteJobRunDetails(job, used(text, bindings), scope.connection, scope.sql),
+    };
   }
-  return scope.connection.table(text, used(text, bindings));
+  const { connection, keeps } = scope;
+  const values = used(text, bindings);
+  return keeps === undefined ? { ...(await connection.table(text, values)), isCut: false } : firstRows(connection, text, values, keeps);
 }
 
 /** Runs a procedure in SQL inside the transaction that is open. */

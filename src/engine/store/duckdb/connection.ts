@@ -3,6 +3,7 @@
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Column } from '../../result.ts';
 import { type Parameter, toParameter, type Value } from '../../value.ts';
+import { fittingRows } from './fitting.ts';
 import type { NativeConnection, NativeParameter, NativeParameters, TransactionState } from './native.ts';
 import { nativeParameter, readColumns, sqlType } from './values.ts';
 
@@ -43,6 +44,38 @@ export class Connection {
       return Array.from({ length: chunk.rowCount }, (_, row) => values.map((column) => column[row] ?? null));
     });
     return { columns, rows, rowsChanged: answer.rowsChanged };
+  }
+
+  /**
+   * Its first rows, and nothing read of the others, for answers that may be of any size. `isCut`: a row that was asked for is
+   * left out, because it would not fit into so many characters.
+   */
+  async first(
+    sql: string,
+    parameters: Parameters | undefined,
+    { rows: mostRows, characters }: { readonly rows: number; readonly characters: number },
+  ): Promise<{ columns: Column[]; rows: Value[][]; rowsChanged: number; isCut: boolean }> {
+    const cursor = await this.native.query(sql, nativeParameters(parameters), { ...this.#options, whole: true });
+    try {
+      const columns = cursor.columns.map(({ name, type }) => ({ name, type: sqlType(type) }));
+      const types = columns.map((column) => column.type);
+      const rows: Value[][] = [];
+      let left = characters;
+      let isCut = false;
+      while (rows.length < mostRows && !isCut) {
+        const chunk = await cursor.next();
+        if (chunk === undefined) break;
+        const wanted = Math.min(chunk.rowCount, mostRows - rows.length);
+        const fitting = fittingRows(chunk, columns, left, wanted);
+        isCut = fitting.rows < wanted;
+        ({ left } = fitting);
+        const values = readColumns(chunk, types, fitting.rows);
+        for (let row = 0; row < fitting.rows; row += 1) rows.push(values.map((column) => column[row] ?? null));
+      }
+      return { columns, rows, rowsChanged: cursor.rowsChanged, isCut };
+    } finally {
+      await cursor.cancel();
+    }
   }
 
   /** For answers too large to be held at once: `read` gets the columns of some rows at a time, and others have their turn in between. */

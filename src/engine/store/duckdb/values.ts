@@ -28,9 +28,8 @@ import {
 } from '../../value.ts';
 import { type DuckDB, duckdb, type NativeChunk, type NativeParameter } from './native.ts';
 
-/** A chunk's values, a list for each column. */
-export function readColumns(chunk: NativeChunk, types: readonly SqlType[]): Value[][] {
-  const count = chunk.rowCount;
+/** A chunk's values, a list for each column; `count`: of its first rows only. */
+export function readColumns(chunk: NativeChunk, types: readonly SqlType[], count: number = chunk.rowCount): Value[][] {
   // The client has no vector for a column of nothing but NULL, which `unnest(.., recursive := true)` makes.
   return types.map((type, at) =>
     type.kind === 'NULL' ? new Array<Value>(count).fill(null) : readVector(chunk.getColumnVector(at), type, count),
@@ -148,8 +147,9 @@ function readVector(vector: DuckDB.DuckDBVector, type: SqlType, count: number): 
   if (vector instanceof duckdb.DuckDBMapVector && type.kind === 'MAP') {
     const { listVector } = mapParts(vector);
     const entries = listVector.childVector as DuckDB.DuckDBStructVector;
-    const keys = readVector(entries.entryVectorAt(0), type.key, entries.itemCount);
-    const values = readVector(entries.entryVectorAt(1), type.value, entries.itemCount);
+    const used = itemsOf(listVector, count);
+    const keys = readVector(entries.entryVectorAt(0), type.key, used);
+    const values = readVector(entries.entryVectorAt(1), type.value, used);
     const { validity } = listParts(listVector);
     return Array.from({ length: count }, (_, row) => {
       if (!validity.itemValid(row)) return null;
@@ -219,14 +219,22 @@ function sameSixteen(view: DataView, a: number, b: number): boolean {
 
 function readLists(vector: DuckDB.DuckDBListVector, item: SqlType, count: number): Value[] {
   const { validity } = listParts(vector);
-  const child = vector.childVector;
-  const items = readVector(child, item, child.itemCount);
+  const items = readVector(vector.childVector, item, itemsOf(vector, count));
   const values = new Array<Value>(count);
   for (let row = 0; row < count; row++) {
     const start = vector.getEntryOffset(row);
     values[row] = validity.itemValid(row) ? items.slice(start, start + vector.getEntryLength(row)) : null;
   }
   return values;
+}
+
+/** Up to where the items of the first `count` lists reach: those behind may be millions, of rows that nobody wants. */
+function itemsOf(vector: DuckDB.DuckDBListVector, count: number): number {
+  const { validity } = listParts(vector);
+  let end = 0;
+  for (let row = 0; row < count; row++)
+    if (validity.itemValid(row)) end = Math.max(end, vector.getEntryOffset(row) + vector.getEntryLength(row));
+  return end;
 }
 
 function readStructs(vector: DuckDB.DuckDBStructVector, fields: readonly StructField[], count: number): Value[] {
