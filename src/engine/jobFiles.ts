@@ -61,9 +61,14 @@ export class JobFiles {
     this.#engine = engine;
   }
 
-  /** All definitions, as the session sees them. */
-  async catalogue(session: Session): Promise<Catalogued[]> {
-    const rows = await (await session.execute(catalogueSql(this.#engine.sql))).toArray();
+  /** The definitions as the session sees them: all, or those of these names. */
+  async catalogue(session: Session, nameKeys?: readonly string[]): Promise<Catalogued[]> {
+    const sql = catalogueSql(this.#engine.sql);
+    const answer =
+      nameKeys === undefined
+        ? await session.execute(sql)
+        : await session.execute(`${sql} WHERE name_key IN (SELECT unnest($keys::JSON::VARCHAR[]))`, { keys: JSON.stringify(nameKeys) });
+    const rows = await answer.toArray();
     return rows.map(([noun, name, source, definition, enabled, isAsMade]) => ({
       noun: String(noun) as Noun,
       name: String(name),
@@ -116,14 +121,15 @@ export function isOpenDatabase(path: string): boolean {
 
 function catalogueSql({ ledger }: Sql): string {
   const object = (noun: string, table: string): string => `
-    SELECT ${noun} AS noun, t.name, o.path AS source, t.definition, true AS enabled, o.updated_at IS NOT DISTINCT FROM t.updated_at AS as_made
+    SELECT ${noun} AS noun, t.name, t.name_key, o.path AS source, t.definition, true AS enabled, o.updated_at IS NOT DISTINCT FROM t.updated_at AS as_made
     FROM ${ledger}.${table} t LEFT JOIN ${ledger}.job_file_object o
       ON o.noun = ${noun} AND o.name_key = t.name_key AND o.created_at = t.created_at`;
-  return `
-    SELECT 'schedule' AS noun, name, source, definition, enabled, true AS as_made FROM ${ledger}.schedule
+  return `SELECT noun, name, source, definition, enabled, as_made FROM (
+    SELECT 'schedule' AS noun, name, name_key, source, definition, enabled, true AS as_made FROM ${ledger}.schedule
     UNION ALL ${object('t.kind', 'routine')}
     UNION ALL ${object("'calendar'", 'calendar')}
-    UNION ALL ${object("'queue'", 'queue')}`;
+    UNION ALL ${object("'queue'", 'queue')}
+  )`;
 }
 
 /** In a few statements, however many files there are. */

@@ -2,7 +2,7 @@
 // asynchronous calls, few at a time: a network mount that hangs must not hold up the scheduler, and DuckDB shares the thread pool.
 
 import { constants, type Dirent } from 'node:fs';
-import { open, readdir, realpath, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isOpenDatabase } from '../../engine/jobFiles.ts';
 
@@ -11,6 +11,8 @@ export type Look =
       readonly kind: 'found';
       /** Another one stands for another directory under the same name. */
       readonly identity: string;
+      /** Everybody may write to it. */
+      readonly isOpenToAll: boolean;
       readonly files: ReadonlyMap<string, Stamp>;
       /** Folders that could not be looked into, as beginnings of paths. */
       readonly closed: readonly string[];
@@ -39,10 +41,12 @@ export async function look(directory: string, { before, changed }: LookOptions =
   const closed: string[] = [];
   const seen = new Set<string>();
   let identity: string;
+  let isOpenToAll: boolean;
   try {
     const root = await stat(directory, { bigint: true });
     if (!root.isDirectory()) return { kind: 'gone', reason: 'it is not a directory' };
     identity = `${root.dev}:${root.ino}`;
+    isOpenToAll = (root.mode & 0o002n) !== 0n;
     seen.add(identity);
   } catch (error) {
     return { kind: 'gone', reason: reasonOf(error) };
@@ -87,7 +91,7 @@ export async function look(directory: string, { before, changed }: LookOptions =
       }
     });
   }
-  return { kind: 'found', identity, files, closed };
+  return { kind: 'found', identity, isOpenToAll, files, closed };
 }
 
 /** Names of editors' and tools' own files are passed over, and so is what every module has beside its jobs. */
@@ -135,10 +139,6 @@ export async function readText(directory: string, path: string): Promise<FileTex
     if (error instanceof TypeError) return { kind: 'problem', message: 'the file is not UTF-8 text (save it as UTF-8)' };
     return { kind: 'problem', message: `the file cannot be read: ${reasonOf(error)}` };
   }
-}
-
-export async function realFolder(directory: string): Promise<string> {
-  return realpath(directory).catch(() => directory);
 }
 
 /** `work` on each, some at a time. */

@@ -1,21 +1,23 @@
 // The job directory: files that come, change and go become schedules that are created, updated and dropped. What a look at the
 // directory finds decides, and notices of the system only say when to look: they are lost when a directory is moved or mounted, and
-// some systems send none. What is to be done is planned anew (plan.ts) in each transaction, from what that transaction sees.
+// some systems send none. What is to be done is planned (plan.ts) from what a transaction sees, and each further transaction of the
+// same plan looks first whether that still holds.
 //
 // The danger is in what is not there. A directory that vanishes drops nothing; a file counts as deleted when it has been missing for
 // a while in a directory that stands; a file that does not parse may be half written and is read again.
 
+import { resolve } from 'node:path';
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Instant } from '../../core/instant.ts';
 import { nameKey } from '../../core/name.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { type JobFileChange, type JobFileRow, JobFiles } from '../../engine/jobFiles.ts';
+import { type Catalogued, type JobFileChange, type JobFileRow, JobFiles } from '../../engine/jobFiles.ts';
 import type { Session } from '../../engine/session.ts';
 import type { Clock, Timer } from '../../scheduler/clock.ts';
-import { eachOf, type Look, look, readText, realFolder, type Stamp } from './folder.ts';
-import { inFile, type JobFile, located, readJobFile, unreadableFile } from './jobFile.ts';
+import { eachOf, type Look, look, readText, type Stamp } from './folder.ts';
+import { inFile, type JobFile, located, madeKey, readJobFile, unreadableFile } from './jobFile.ts';
 import { Notices } from './notices.ts';
-import { type FileState, type Plan, planJobs, type Step, type Unit } from './plan.ts';
+import { type FileState, keysOf, type Plan, planJobs, type Step, type Unit } from './plan.ts';
 
 export interface JobDirectoryOptions {
   readonly engine: Engine;
@@ -52,16 +54,16 @@ export interface JobDirectory {
 
 /** Resolves when what was found is carried out, or after two seconds: ten thousand new files go on behind. */
 export async function startJobDirectory(options: JobDirectoryOptions): Promise<JobDirectory> {
-  const { engine, directory, clock } = options;
+  const { engine, clock } = options;
   if (engine.readOnly || !engine.hasLedger) {
     throw new Diagnostic('read_only', 'a job directory needs a database that can be written', { hint: 'open it without --readonly' });
   }
   const jobFiles = new JobFiles(engine);
   const session = await engine.session({ actor: 'job directory', admin: false, origin: jobFiles });
-  const watched = new WatchedDirectory(options, jobFiles, session, await realFolder(directory), await jobFiles.rows());
+  const watched = new WatchedDirectory(options, jobFiles, session, resolve(options.directory), await jobFiles.rows());
   let patience: Timer | undefined;
-  const waited = new Promise<void>((resolve) => {
-    patience = clock.after(startsWithinMs, resolve);
+  const waited = new Promise<void>((done) => {
+    patience = clock.after(startsWithinMs, done);
   });
   // What goes wrong is in the log, and tried again.
   await Promise.race([watched.reload().catch(() => undefined), waited]);
@@ -88,7 +90,7 @@ const retryMs = 2000;
 const othersMs = 500;
 /** Of one transaction: a new change waits for it, and whoever defines the same by hand. */
 const mostUnits = 1000;
-const mostMs = 1000;
+const mostMs = 500;
 const mostConflicts = 5;
 /** Of more that cannot be defined, not all are tried whenever something has changed. */
 const mostTriedAgain = 200;
@@ -298,7 +300,7 @@ class WatchedDirectory implements JobDirectory {
       await this.#isGone(reason ?? '');
       return undefined;
     }
-    await this.#isThere(found.identity);
+    await this.#isThere(found);
     this.#looks += 1;
     return this.#compare(found, readsAll);
   }
@@ -323,18 +325,23 @@ class WatchedDirectory implements JobDirectory {
     if (!isFirst) return;
     const kept = [...this.#rows.values()].filter((row) => row.directory === this.#directory);
     const what = kept.length === 0 ? 'nothing is read until it is there' : 'what its files have made stays';
-    this.#options.logger.error({ directory: this.#directory, files: kept.length }, `job directory ${this.#directory}: ${reason}; ${what}`);
     const error = `the directory is gone (${reason}); what the file has made stays`;
     await this.#write({ ...nothing, rows: kept.map((row) => ({ ...row, state: 'absent', error, readAt: this.#options.clock.now() })) });
+    this.#options.logger.error({ directory: this.#directory, files: kept.length }, `job directory ${this.#directory}: ${reason}; ${what}`);
   }
 
-  async #isThere(identity: string): Promise<void> {
+  async #isThere({ identity, isOpenToAll }: Extract<Look, { kind: 'found' }>): Promise<void> {
     if (this.#gone !== undefined) {
       this.#gone = undefined;
       this.#plans = true;
       this.#options.logger.info({ directory: this.#directory }, `job directory ${this.#directory}: it is there again`);
     }
-    if (this.#identity !== identity) await this.#notices.stop();
+    if (this.#identity !== identity) {
+      await this.#notices.stop();
+      const fields = { directory: this.#directory };
+      if (isOpenToAll)
+        this.#options.logger.warn(fields, `everybody may write to ${this.#directory}, and so run commands as this user: chmod o-w`);
+    }
     this.#identity = identity;
     // What happens until it listens is found by the look that it asks for.
     this.#notices.start();
@@ -442,8 +449,10 @@ class WatchedDirectory implements JobDirectory {
     this.#conflicts.clear();
     let most = mostUnits;
     let hasProgress = false;
+    let known: Plan | undefined;
     for (;;) {
-      const { plan, units, failed, limit } = await this.#transaction(tried, most);
+      const { plan, units, failed, limit } = await this.#transaction(known, tried, most);
+      known = plan;
       for (const unit of units) tried.add(unit.path);
       for (const [path, message] of failed) {
         tried.add(path);
@@ -452,6 +461,7 @@ class WatchedDirectory implements JobDirectory {
       hasProgress ||= units.length > 0;
       most = limit ?? mostUnits;
       if (this.#closed) return true;
+      if (plan === undefined) continue;
       if (plan.units.some((unit) => !tried.has(unit.path))) {
         if (this.#changed.size > 0 || this.#looksAtAll) return false;
         continue;
@@ -468,70 +478,98 @@ class WatchedDirectory implements JobDirectory {
     }
   }
 
-  /** One transaction, with the units of the plan that are not tried yet. */
-  async #transaction(tried: ReadonlySet<string>, most: number): Promise<Batch> {
+  /** One transaction, with those units of the plan that are not tried yet. */
+  async #transaction(known: Plan | undefined, tried: ReadonlySet<string>, most: number): Promise<Batch> {
     const session = this.#session;
-    const done: Done[] = [];
-    const failed = new Map<string, string>();
     await session.execute('BEGIN');
     try {
-      const plan = planJobs({
-        files: [...this.#held].flatMap(([path, { file, isForeign, missingSince }]) =>
-          isForeign ? [] : [file === undefined || missingSince !== undefined ? ({ path, isLeaving: true } as const) : file],
-        ),
-        catalogue: await this.#jobFiles.catalogue(session),
-        known: this.#rows,
-        directory: this.#directory,
-      });
+      const plan = known ?? this.#plan(await this.#jobFiles.catalogue(session));
       const freshness = (unit: Unit): number => this.#held.get(unit.path)?.freshness ?? this.#looks;
-      const units = plan.units.filter((unit) => !tried.has(unit.path)).sort((a, b) => freshness(b) - freshness(a));
-      const ends = this.#options.clock.monotonicMs() + mostMs;
-      for (const [index, unit] of units.slice(0, most).entries()) {
-        if (this.#closed || (index > 0 && this.#options.clock.monotonicMs() > ends)) break;
-        try {
-          done.push(await this.#define(unit));
-        } catch (error) {
-          if (!(error instanceof Failed)) throw error;
-          const { message, isUndone, isConflict } = error;
-          const again = isConflict && this.#mayTryAgain(unit);
-          if (!again) failed.set(unit.path, message);
-          if (isUndone) continue;
-          await this.#rollBack();
-          // The units before it go first, and then it alone: nothing is lost but time.
-          if (done.length > 0) return { plan, units: [], failed: new Map(), limit: done.length };
-          return { plan, units: [], failed, limit: again ? 1 : undefined };
-        }
-      }
-      if (done.length === 0) {
+      const units = plan.units
+        .filter((unit) => !tried.has(unit.path))
+        .sort((a, b) => freshness(b) - freshness(a))
+        .slice(0, most);
+      if (units.length === 0 || (known !== undefined && !(await this.#stillHolds(plan, units)))) {
         await this.#rollBack();
-        return { plan, units: [], failed, limit: undefined };
+        return { plan: units.length === 0 ? plan : undefined, units: [], failed: new Map(), limit: undefined };
       }
-      const rows = done.flatMap((part) => this.#rowOf(part.unit));
-      const change: JobFileChange = {
-        rows,
-        gone: done.filter(({ unit }) => unit.file === undefined).map(({ unit }) => unit.path),
-        made: done.flatMap((part) => part.made),
-        dropped: done.flatMap((part) => part.dropped),
-      };
-      this.#jobFiles.source = null;
-      this.#jobFiles.next = change;
-      this.#isCommitting = true;
-      try {
-        await session.execute('COMMIT');
-      } catch (error) {
-        await this.#rollBack();
-        const isConflict = error instanceof Diagnostic && (error.code === 'conflict' || error.code === 'constraint');
-        if (!isConflict || !done.every(({ unit }) => this.#mayTryAgain(unit))) throw error;
-        return { plan, units: [], failed: new Map(), limit: Math.max(1, Math.floor(done.length / 2)) };
-      } finally {
-        this.#isCommitting = false;
-      }
-      this.#remember(change);
-      this.#tell(done);
-      return { plan, units: done.map(({ unit }) => unit), failed, limit: undefined };
+      return { plan, ...(await this.#defineAll(units)) };
     } catch (error) {
       await this.#rollBack();
       throw error;
+    }
+  }
+
+  #plan(catalogue: readonly Catalogued[]): Plan {
+    const files = [...this.#held].flatMap(([path, { file, isForeign, missingSince }]) => {
+      if (isForeign) return [];
+      return [file === undefined || missingSince !== undefined ? ({ path, isLeaving: true } as const) : file];
+    });
+    return planJobs({ files, catalogue, known: this.#rows, directory: this.#directory });
+  }
+
+  /** Whether everything that these units touch is still whose it was when they were planned, as this transaction sees it. */
+  async #stillHolds({ sources }: Plan, units: readonly Unit[]): Promise<boolean> {
+    const keys = units.flatMap(keysOf);
+    const names = keys.map((key) => key.slice(key.indexOf(':') + 1));
+    const found = await this.#jobFiles.catalogue(this.#session, names);
+    const now = new Map(found.map(({ noun, name, source }) => [madeKey(noun, name), source]));
+    return keys.every((key) => now.get(key) === sources.get(key));
+  }
+
+  async #defineAll(units: readonly Unit[]): Promise<Omit<Batch, 'plan'>> {
+    const done: Done[] = [];
+    const failed = new Map<string, string>();
+    const ends = this.#options.clock.monotonicMs() + mostMs;
+    for (const [index, unit] of units.entries()) {
+      if (this.#closed || (index > 0 && this.#options.clock.monotonicMs() > ends)) break;
+      try {
+        done.push(await this.#define(unit));
+      } catch (error) {
+        if (!(error instanceof Failed)) throw error;
+        const { message, isUndone, isConflict } = error;
+        const again = isConflict && this.#mayTryAgain(unit);
+        if (!again) failed.set(unit.path, message);
+        if (isUndone) continue;
+        await this.#rollBack();
+        // The units before it go first, and then it alone: nothing is lost but time.
+        if (done.length > 0) return { units: [], failed: new Map(), limit: done.length };
+        return { units: [], failed, limit: again ? 1 : undefined };
+      }
+    }
+    if (done.length === 0) {
+      await this.#rollBack();
+      return { units: [], failed, limit: undefined };
+    }
+    const change: JobFileChange = {
+      rows: done.flatMap(({ unit }) => this.#rowOf(unit)),
+      gone: done.filter(({ unit }) => unit.file === undefined).map(({ unit }) => unit.path),
+      made: done.flatMap((part) => part.made),
+      dropped: done.flatMap((part) => part.dropped),
+    };
+    if (!(await this.#commit(change))) {
+      if (!done.every(({ unit }) => this.#mayTryAgain(unit))) throw new Diagnostic('conflict', 'others define the same at the same moment');
+      return { units: [], failed: new Map(), limit: Math.max(1, Math.floor(done.length / 2)) };
+    }
+    this.#remember(change);
+    this.#tell(done);
+    return { units: done.map(({ unit }) => unit), failed, limit: undefined };
+  }
+
+  /** False: somebody was quicker, and nothing of it is kept. */
+  async #commit(change: JobFileChange): Promise<boolean> {
+    this.#jobFiles.source = null;
+    this.#jobFiles.next = change;
+    this.#isCommitting = true;
+    try {
+      await this.#session.execute('COMMIT');
+      return true;
+    } catch (error) {
+      await this.#rollBack();
+      if (error instanceof Diagnostic && (error.code === 'conflict' || error.code === 'constraint')) return false;
+      throw error;
+    } finally {
+      this.#isCommitting = false;
     }
   }
 
@@ -686,7 +724,8 @@ class WatchedDirectory implements JobDirectory {
 }
 
 interface Batch {
-  readonly plan: Plan;
+  /** undefined: it does not hold any more. */
+  readonly plan: Plan | undefined;
   /** Carried out, durably. */
   readonly units: readonly Unit[];
   readonly failed: ReadonlyMap<string, string>;

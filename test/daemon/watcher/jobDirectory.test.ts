@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { describe, expect } from 'vitest';
-import { job, test } from './watched.ts';
+import { job, test, type Watched } from './watched.ts';
 
 test('files that come, change and go become schedules that are created, updated and dropped, within two seconds', async ({ watched }) => {
   watched.write('a.json', job('a'));
@@ -91,22 +91,28 @@ test('what was made by hand is never touched; when it is gone, the file has the 
   expect(await watched.schedules()).toEqual(['b from b.json', 'c from c.json', 'nightly from nowhere']);
 });
 
-test('a name that somebody defines by hand at the same moment is theirs', async ({ watched }) => {
+/** Called with each statement of the session that the job directory opens. */
+function beforeEach(watched: Watched, act: (text: string) => unknown): void {
   const { engine } = watched.database;
   const open = engine.session.bind(engine);
-  let hasDefined = false;
   engine.session = async (options) => {
     const session = await open(options);
     const execute = session.execute.bind(session);
     session.execute = async (text, parameters) => {
-      if (text === 'COMMIT' && !hasDefined) {
-        hasDefined = true;
-        await watched.database.run("UPSERT SCHEDULE x ( sql: 'SELECT 42' )");
-      }
+      await act(text);
       return execute(text, parameters);
     };
     return session;
   };
+}
+
+test('a name that somebody defines by hand at the same moment is theirs', async ({ watched }) => {
+  let hasDefined = false;
+  beforeEach(watched, async (text) => {
+    if (text !== 'COMMIT' || hasDefined) return;
+    hasDefined = true;
+    await watched.database.run("UPSERT SCHEDULE x ( sql: 'SELECT 42' )");
+  });
   watched.write('a.json', job('x'));
   watched.write('b.json', job('y'));
   await watched.start();
@@ -338,6 +344,27 @@ describe('what lies in a directory', () => {
     expect(await watched.schedules()).toEqual(['a from a.json']);
   });
 
+  test('a link to the directory may be changed for another, as a deployment does', async ({ watched }) => {
+    watched.write('../releases/1/a.json', job('a'));
+    watched.write('../releases/1/b.json', job('b'));
+    watched.write('../releases/2/a.json', job('a', 'SELECT 2'));
+    watched.link('../current', 'releases/1');
+    await watched.start(join(watched.database.folder, 'current'));
+    expect(await watched.schedules()).toEqual(['a from a.json', 'b from b.json']);
+    await watched.told('b dropped', () => {
+      watched.link('../next', 'releases/2');
+      watched.move('../next', '../current');
+    });
+    expect(await watched.database.rows('SELECT name, call FROM cron.schedules')).toEqual([{ name: 'a', call: 'SELECT 2' }]);
+    await watched.told('a updated', () => watched.write('../releases/2/a.json', job('a', 'SELECT 3')));
+  });
+
+  test('a directory that everybody may write to is warned of', async ({ watched }) => {
+    chmodSync(watched.directory, 0o777);
+    await watched.start();
+    expect(watched.messages('warn')).toEqual([expect.stringContaining('everybody may write to')]);
+  });
+
   test('what cannot be read is an error of its own', async ({ watched }) => {
     watched.write('big.json', `{"job_id": "big", "sql": "${' '.repeat(1_100_000)}"}`);
     watched.write('latin.json', Buffer.from('{"job_id": "caf\xe9", "sql": "SELECT 1"}', 'latin1'));
@@ -400,12 +427,41 @@ test('many files at once are scheduled in a few transactions', async ({ watched 
 });
 
 test('a change does not wait for the many before it', async ({ watched }) => {
+  const { clock } = watched.database;
+  const real = clock.monotonicMs;
+  let ahead = 0;
+  clock.monotonicMs = () => real() + ahead;
+  // Each statement takes long, so that a transaction holds few.
+  beforeEach(watched, (text) => {
+    if (text.startsWith('UPSERT')) ahead += 600;
+  });
   await watched.start();
-  for (let at = 0; at < 150; at++) watched.write(`j${at}.json`, { job_id: `j${at}`, sql: 'SELECT 1' });
-  await watched.told(/carried out|created/);
+  for (let at = 0; at < 60; at++) watched.write(`j${at}.json`, { job_id: `j${at}`, sql: 'SELECT 1' });
+  await watched.told('created');
   watched.write('late.json', job('late'));
   await watched.until(() => watched.source('late.json') !== undefined);
-  expect(watched.jobs.sources().length).toBeLessThan(151);
+  expect(watched.jobs.sources().length).toBeLessThan(61);
+});
+
+test('task types that the host has registered are run by their executors', async ({ watched }) => {
+  const { engine, clock } = watched.database;
+  const seen: unknown[] = [];
+  engine.worker.executors.add('http_request', {
+    execute: async (task) => {
+      seen.push(task.config);
+      return null;
+    },
+  });
+  watched.write('a.json', {
+    job_id: 'a',
+    schedule: '*/5 * * * *',
+    task: { type: 'http_request', url: 'https://example.org', method: 'POST' },
+  });
+  await watched.start();
+  expect(watched.messages('error')).toEqual([]);
+  clock.set('2026-11-20T12:05:00Z');
+  await engine.scheduler.tick(clock.now());
+  expect(seen).toEqual([{ url: 'https://example.org', method: 'POST' }]);
 });
 
 test('close lets go of everything, twice', async ({ watched }) => {
