@@ -104,16 +104,20 @@ export class RunLogs {
 
   /** The run's lines from now on, and before them those of which the ledger may know nothing yet. End it. */
   follow(runId: string): LineFeed {
-    const waiting = this.#waiting.all().filter((line) => line.runId === runId);
-    const held = this.#runs.get(runId)?.held(this.#parts.clock.now()) ?? [];
     const feeds = this.#feeds.get(runId) ?? new Set();
-    const feed: LineFeed = new LineFeed([...waiting, ...held], () => {
+    const feed: LineFeed = new LineFeed(this.unwritten(runId), () => {
       feeds.delete(feed);
       if (feeds.size === 0) this.#feeds.delete(runId);
     });
     this.#feeds.set(runId, feeds.add(feed));
     if (this.#isClosed) feed.end();
     return feed;
+  }
+
+  /** Lines of which the ledger may know nothing yet. */
+  unwritten(runId: string): readonly LogLine[] {
+    const waiting = this.#waiting.all().filter((line) => line.runId === runId);
+    return [...waiting, ...(this.#runs.get(runId)?.held(this.#parts.clock.now()) ?? [])];
   }
 
   /** Writes what can be written; whoever follows hears no more. Safe to call twice. */

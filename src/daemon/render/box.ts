@@ -22,14 +22,16 @@ const shownLines = 20;
 export async function renderDuckbox(result: Result, sink: Sink, options: RenderOptions): Promise<void> {
   const { first, last, count } = await firstAndLast(result);
   const hiddenRows = count - first.length - last.length;
-  const order = columnOrder(result);
+  const shown = [...first, ...last];
+  const isEmpty = (at: number): boolean => count > 0 && shown.every((row) => (row[at] ?? null) === null);
+  const order = columnOrder(result, sink.columns === undefined ? undefined : isEmpty);
   const columns = order.map(({ column }) => column);
   const inLines = columns.length <= 2;
-  // DESCRIBE is asked in order to read all of it: a long value goes on in the next line.
-  const isDescription = result.form === 'properties' && sink.columns !== undefined;
+  // DESCRIBE is asked in order to read all of it: on a terminal a long value goes on in the next line.
+  const isDescription = result.form === 'properties';
   const lineLimit = count <= 2 || isDescription ? Number.POSITIVE_INFINITY : shownLines;
-  const longestName = [...first, ...last].reduce((width, [name]) => Math.max(width, widthOf(String(name))), 'property'.length);
-  const foldAt = isDescription ? Math.max(narrowColumn, (sink.columns ?? 0) - longestName - 7) : undefined;
+  const longestName = shown.reduce((width, [name]) => Math.max(width, widthOf(String(name))), 'property'.length);
+  const foldAt = isDescription && sink.columns !== undefined ? Math.max(narrowColumn, sink.columns - longestName - 7) : undefined;
   const cellsOf = (row: Row): Cell[] =>
     order.map(({ column, at }) => cellOf(row[at] ?? null, column, { ...options, inLines, lineLimit, foldAt }));
   const upper = first.map(cellsOf);
@@ -106,11 +108,17 @@ interface CellOptions extends RenderOptions {
   readonly foldAt?: number | undefined;
 }
 
-/** Prominent columns first, then the others as they come. */
-function columnOrder({ columns, prominent }: Result): { readonly column: Column; readonly at: number }[] {
+/** Prominent columns first, then the others as they come. Where there may be no room for all, those that say nothing give way. */
+function columnOrder(
+  { columns, prominent }: Result,
+  isEmpty: (at: number) => boolean = () => false,
+): { readonly column: Column; readonly at: number }[] {
   const rank = new Map(prominent.map((name, at) => [name, at]));
-  const placed = columns.map((column, at) => ({ column, at }));
-  return placed.sort((left, right) => (rank.get(left.column.name) ?? rank.size) - (rank.get(right.column.name) ?? rank.size));
+  const placed = columns.map((column, at) => {
+    const place = rank.get(column.name);
+    return { column, at, rank: place === undefined ? 2 * rank.size : isEmpty(at) ? rank.size + place : place };
+  });
+  return placed.sort((left, right) => left.rank - right.rank);
 }
 
 function cellOf(value: Value, { type }: Column, { inLines, lineLimit, foldAt, zone = 'UTC' }: CellOptions): Cell {

@@ -12,12 +12,17 @@ export function description(properties: readonly Property[]): Result {
 
 /** The definition has SHOW CREATE to itself. */
 export async function propertiesOf(row: Readonly<Record<string, Value>>, context: StatementContext): Promise<Property[]> {
-  const [session] = await context.connection.all<{ zone: string }>("SELECT current_setting('TimeZone') AS zone");
-  const zone = session?.zone ?? 'UTC';
+  const zone = await zoneOf(context);
   return Object.entries(row).flatMap(([name, value]): Property[] => {
     const shown = name === 'definition' ? '' : shownIn(zone, value);
     return shown === '' || shown === '{}' || shown === '[]' ? [] : [[name, shown]];
   });
+}
+
+/** In which the session is shown its times. */
+export async function zoneOf({ connection }: StatementContext): Promise<string> {
+  const [session] = await connection.all<{ zone: string }>("SELECT current_setting('TimeZone') AS zone");
+  return session?.zone ?? 'UTC';
 }
 
 function shownIn(zone: string, value: Value): string {

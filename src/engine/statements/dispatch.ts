@@ -7,13 +7,14 @@ import { backfillSchedule } from './backfill.ts';
 import { alterCalendar, defineCalendar, describeCalendar, dropCalendars, showCreateCalendar } from './calendar.ts';
 import { cancelRun, cancelRuns } from './cancel.ts';
 import { answer, type StatementContext, text } from './context.ts';
+import { describeRun } from './describeRun.ts';
 import { explainRun } from './explainRun.ts';
 import { pauseScheduler } from './pauseScheduler.ts';
 import { alterPipeline, definePipeline, explainPipeline } from './pipeline.ts';
 import { alterQueue, defineQueue, describeQueue, dropQueues, pauseQueue, showCreateQueue } from './queue.ts';
 import { dropDeadLetters, retryDeadLetters, retryRun } from './retry.ts';
 import { alterProcedure, defineProcedure, describeRoutine, dropRoutines, findRoutine } from './routine.ts';
-import { describeRun, runSchedules } from './run.ts';
+import { runSchedules } from './run.ts';
 import { runPipeline } from './runPipeline.ts';
 import {
   alterSchedule,

@@ -39,7 +39,18 @@ const shapes: Readonly<Record<ListedRelation, Shape>> = {
   runs: {
     name: 'schedule',
     order: 'opened_at DESC NULLS LAST, run_id DESC NULLS LAST',
-    prominent: ['run_id', 'schedule', 'state', 'scheduled_at', 'reason', 'duration_ms', 'rows_changed', 'trigger'],
+    prominent: [
+      'run_id',
+      'schedule',
+      'state',
+      'scheduled_at',
+      'reason',
+      'progress',
+      'progress_message',
+      'duration_ms',
+      'rows_changed',
+      'trigger',
+    ],
   },
   step_runs: {
     name: 'step',

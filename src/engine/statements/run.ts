@@ -2,7 +2,7 @@
 
 import { Diagnostic, type Span } from '../../core/diagnostic.ts';
 import type { JsonValue } from '../../core/jsonValue.ts';
-import type { RunIdStatement, RunScheduleStatement } from '../../parser/ast.ts';
+import type { RunScheduleStatement } from '../../parser/ast.ts';
 import type { Scheduler } from '../../scheduler/loop.ts';
 import { type FinishedRun, nameOf, type OpenRun } from '../../scheduler/run.ts';
 import { bindReplaced } from '../bind/arguments.ts';
@@ -10,8 +10,6 @@ import type { Result } from '../result.ts';
 import type { StoredSchedule } from '../store/duckdb/catalogue.ts';
 import type { Value } from '../value.ts';
 import { answer, double, integer, type StatementContext, text } from './context.ts';
-import { description, propertiesOf } from './description.ts';
-import { findRun } from './runs.ts';
 import { findSchedule } from './schedule.ts';
 
 export async function runSchedules(statement: RunScheduleStatement, context: StatementContext, signal: AbortSignal): Promise<Result> {
@@ -141,9 +139,4 @@ async function bindWith(
       ? routine.parameters.map((parameter) => parameter.name)
       : Object.keys(routine?.kind === 'pipeline' ? routine.params : schedule.params);
   return bindReplaced(statement.with, legal, `schedule ${stored.name}`);
-}
-
-/** DESCRIBE RUN 'id': a unique prefix of 8 characters is enough. */
-export async function describeRun(statement: RunIdStatement, context: StatementContext): Promise<Result> {
-  return description(await propertiesOf(await findRun(statement.run, context), context));
 }

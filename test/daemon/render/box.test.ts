@@ -187,6 +187,16 @@ describe('of a result with prominent columns', () => {
   };
   const prominent = ['name', 'status', 'sched', 'not there'];
 
+  test('those that say nothing give way, where not all fit', async () => {
+    const run = { id: 'x', reason: null, progress: null, duration: '12 ms', other: 'a long text that takes much room' };
+    const look = { prominent: ['id', 'reason', 'progress', 'duration'], columns: 40 };
+    const heads = async (rows: Parameters<typeof textOf>[0], columns = 40): Promise<unknown> =>
+      (await textOf(rows, { ...look, columns })).split('\n')[1]?.match(/\w+/g);
+    expect(await heads([run, run])).toEqual(['id', 'duration', 'reason']);
+    expect(await heads([run, { ...run, progress: '70 %' }])).toEqual(['id', 'progress', 'duration']);
+    expect(await heads([{ ...run, reason: 'why' }])).toEqual(['id', 'reason', 'duration']);
+  });
+
   test('all columns are shown where they fit, the prominent ones first, in duckbox and box', async () => {
     for (const mode of ['duckbox', 'box'] as const) {
       const [, heads = ''] = (await textOf([schedule], { prominent, columns: 100 }, mode)).split('\n');

@@ -47,7 +47,7 @@ export class Rendering {
 
 /** Texts as a result that says how it wants to be shown. */
 export async function textOf(
-  rows: readonly Readonly<Record<string, string>>[],
+  rows: readonly Readonly<Record<string, string | null>>[],
   { form, prominent, ...look }: Look & { readonly form?: Form; readonly prominent?: readonly string[] },
   mode: Mode = 'duckbox',
 ): Promise<string> {
