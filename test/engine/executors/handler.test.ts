@@ -71,7 +71,7 @@ describe.each(both)('a module in a %s', (isolation) => {
       ['throw undefined', 'it threw undefined', null],
       ["throw ''", "it threw ''", null],
       ['throw 42n', 'it threw 42n', null],
-      ["throw Object.freeze(new TypeError('frozen'))", 'frozen', { name: 'TypeError', stack: expect.stringContaining('thrown.mjs:2') }],
+      ["throw Object.freeze(new TypeError('frozen'))", 'frozen', { name: 'TypeError', stack: expect.stringContaining('thrown.mjs:7') }],
       [
         "throw new Error('outer', { cause: new RangeError('inner', { cause: 'root' }) })",
         'outer',
@@ -82,8 +82,11 @@ describe.each(both)('a module in a %s', (isolation) => {
       ["throw { get message() { throw new Error('evil'); } }", expect.stringContaining('it threw {'), expect.anything()],
       ['throw new Proxy({}, { get() { throw 1; }, getPrototypeOf() { throw 1; } })', expect.stringContaining('it threw'), null],
     ] as const;
-    for (const [statement, message, detail] of thrown) {
-      const run = await runHandler(db, writeHandler(db, 'thrown.mjs', `${statement};`), keys);
+    const cases = thrown.map(([statement]) => `() => { ${statement}; },`).join('\n');
+    const path = writeHandler(db, 'thrown.mjs', `const cases = [\n${cases}\n];\nreturn cases[context.params.at]();`);
+    await db.run(`UPSERT SCHEDULE h ( handler: '${path}', max_retries: 0, params: { at: 0 }, ${keys} )`);
+    for (const [at, [statement, message, detail]] of thrown.entries()) {
+      const run = await runAgain(db, `h WITH ( at: ${at} )`);
       expect(run, statement).toMatchObject({ state: 'failed', error_code: 'run_failed', error_message: message });
       const told = run['error_detail'] === null ? null : JSON.parse(String(run['error_detail']));
       if (detail === null || typeof detail !== 'object') expect(told, statement).toEqual(detail);
@@ -103,17 +106,21 @@ describe.each(both)('a module in a %s', (isolation) => {
         { state: 'failed', error_code: 'wrong_type', error_message: /no JSON: .*circular/s },
       ],
       ['return () => 1', { state: 'failed', error_code: 'wrong_type', error_message: /no JSON: a function/ }],
-      ["return 'x'.repeat(100_000_000)", { state: 'succeeded', result: null }],
+      [
+        "return 'x'.repeat(100_000_000)",
+        { state: 'succeeded', result: null, notes: ['result: 100000002 characters were answered, and at most 1000000 are kept: none'] },
+      ],
     ] as const;
-    for (const [statement, expected] of answers) {
-      const run = await runHandler(db, writeHandler(db, 'answers.mjs', `${statement};`), keys);
+    const cases = answers.map(([statement]) => `() => { ${statement}; },`).join('\n');
+    const path = writeHandler(db, 'answers.mjs', `const cases = [\n${cases}\n];\nreturn cases[context.params.at]();`);
+    await db.run(`UPSERT SCHEDULE h ( handler: '${path}', max_retries: 0, params: { at: 0 }, ${keys} )`);
+    for (const [at, [statement, expected]] of answers.entries()) {
+      const run = await runAgain(db, `h WITH ( at: ${at} )`);
       for (const [column, value] of Object.entries(expected)) {
         if (value instanceof RegExp) expect(run[column], statement).toMatch(value);
         else expect(run[column], statement).toEqual(value);
       }
     }
-    const large = await runAgain(db, 'h');
-    expect(large['notes']).toEqual(['result: 100000002 characters were answered, and at most 1000000 are kept: none']);
   });
 
   test('that cannot be loaded says why, and where', async ({ db }) => {

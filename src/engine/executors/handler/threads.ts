@@ -1,9 +1,10 @@
-// Handlers in threads. tinypool keeps them (and not piscina: it does as much here and brings nothing along, while piscina brings
-// native packages for a dozen platforms; it misses that a thread ends by itself, which is why every run has a port of its own that
-// closes with its thread). There is a pool for each module, because a thread cannot forget what it has imported: when a module
-// changes, its pool is replaced, and so no handler ever meets the globals of another.
+// Handlers in threads. tinypool keeps them, and not piscina: it does as much here and brings nothing along, while piscina brings native
+// packages for a dozen platforms; it misses that a thread ends by itself, which is watched for here. There is a pool for each module,
+// because a thread cannot forget what it has imported: when a module changes, its pool is replaced, and so no handler ever meets the
+// globals of another.
 //
-// Measured on two cores: a run in a thread that is there costs 0.1 ms, one that needs a new thread 30 ms. So threads stay for a while.
+// Measured on two cores: a run in a thread that is there takes 0.4 ms of CPU, one that needs a new thread 40 ms. So threads stay for
+// a while.
 
 import { MessageChannel } from 'node:worker_threads';
 import type { Tinypool } from 'tinypool';
@@ -92,6 +93,7 @@ class Pool {
   readonly #pool: Tinypool;
   readonly #memoryBytes: number | undefined;
   readonly #running = new Set<ThreadRun>();
+  readonly #ends = new WeakMap<PooledThread, Promise<void>>();
   #idle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
@@ -138,7 +140,9 @@ class Pool {
     try {
       // Of itself it makes a new thread whenever none is idle, also where enough are on their way: 37 for 8 runs at once.
       this.#pool.options.maxThreads = Math.min(this.#running.size, mostThreads);
-      const answer = await run.in(this.#pool);
+      const answered = run.in(this.#pool, (threadId) => this.#endOf(threadId));
+      this.#watchThreads();
+      const answer = await answered;
       if (answer.kind === 'stale') return answer;
       const { end } = answer;
       const error = end.error?.detail === outOfMemory ? { ...end.error, message: this.#outOfMemory(), detail: null } : end.error;
@@ -147,6 +151,28 @@ class Pool {
       this.#running.delete(run);
       if (this.isIdle) this.#idle?.();
     }
+  }
+
+  /** tinypool does not hear of a thread that ends by itself. */
+  #watchThreads(): void {
+    for (const thread of threadsOf(this.#pool)) {
+      if (this.#ends.has(thread)) continue;
+      const { threadId } = thread;
+      const end = new Promise<void>((resolve) => thread.once('exit', resolve));
+      this.#ends.set(thread, end);
+      // What it has said last is heard first.
+      void end.then(() => this.#clock.yieldTurn()).then(() => this.#ended(threadId));
+    }
+  }
+
+  /** undefined: it has not begun, or nobody keeps it any more. */
+  #endOf(threadId: number): Promise<void> | undefined {
+    const thread = threadsOf(this.#pool).find((each) => each.threadId === threadId);
+    return thread === undefined ? undefined : this.#ends.get(thread);
+  }
+
+  #ended(threadId: number): void {
+    for (const run of this.#running) if (run.threadId === threadId) run.fail(new Error('its thread ended before it answered'));
   }
 
   #outOfMemory(): string {
@@ -158,11 +184,21 @@ class Pool {
 
 const outOfMemory = 'out of memory';
 
+/** What is used of tinypool's threads, which are typed as if they might be processes. */
+interface PooledThread {
+  readonly threadId: number;
+  once(event: 'exit', listener: () => void): void;
+}
+
+function threadsOf(pool: Tinypool): readonly PooledThread[] {
+  return pool.threads as unknown as readonly PooledThread[];
+}
+
 class ThreadRun {
   readonly #task: Task;
   readonly #module: HandlerModule;
   readonly #clock: Clock;
-  readonly #counts = new Int32Array(new SharedArrayBuffer(12));
+  readonly #counts = new Int32Array(new SharedArrayBuffer(16));
   #settle: (answer: GuestAnswer) => void = () => {};
   readonly #answered: Promise<GuestAnswer>;
 
@@ -179,18 +215,22 @@ class ThreadRun {
     return Atomics.load(this.#counts, 2) === 1;
   }
 
+  /** 0 before it has begun. */
+  get threadId(): number {
+    return Atomics.load(this.#counts, 3);
+  }
+
   fail(error: unknown): void {
     const code = (error as { readonly code?: unknown } | null)?.code;
     const known = code === 'ERR_WORKER_OUT_OF_MEMORY' ? { code: 'out_of_memory', message: '', detail: outOfMemory } : thrownError(error);
     this.#settle(ended({ error: known }));
   }
 
-  async in(pool: Tinypool): Promise<GuestAnswer> {
+  async in(pool: Tinypool, endOf: (threadId: number) => Promise<void> | undefined): Promise<GuestAnswer> {
     const task = this.#task;
     const { port1: port, port2 } = new MessageChannel();
     const counts = this.#counts;
     const hear = attend(task, (message) => port.postMessage(message));
-    const gone = new Promise<void>((resolve) => port.once('close', resolve));
     port.on('message', (message: FromGuest) => {
       const answer = hear(message);
       if (answer !== undefined) this.#settle(answer);
@@ -214,20 +254,18 @@ class ThreadRun {
       () => undefined,
       (error: unknown) => this.fail(error),
     );
-    // tinypool does not hear of a thread that ends by itself.
-    void gone.then(() =>
-      this.#settle(ended({ error: { code: 'run_failed', message: 'its thread ended before it answered', detail: null } })),
-    );
     try {
       const answer = await this.#answered;
       if (answer.kind === 'end' && answer.end.reusable) {
         await running;
         return answer;
       }
+      const end = endOf(this.threadId);
       stop.abort();
       // One that was never handed over has nobody else who would close it.
       port2.close();
-      return (await this.#endsSoon(gone)) || answer.kind === 'stale' ? answer : withNote(answer, stuck);
+      const isOver = end === undefined || (await this.#endsSoon(end));
+      return isOver || answer.kind === 'stale' ? answer : withNote(answer, stuck);
     } finally {
       task.signal.removeEventListener('abort', onAbort);
       timer?.cancel();
@@ -235,13 +273,13 @@ class ThreadRun {
     }
   }
 
-  async #endsSoon(gone: Promise<void>): Promise<boolean> {
+  async #endsSoon(end: Promise<void>): Promise<boolean> {
     let timer: Timer | undefined;
     const late = new Promise<boolean>((resolve) => {
       timer = this.#clock.after(graceMs, () => resolve(false));
     });
     try {
-      return await Promise.race([gone.then(() => true), late]);
+      return await Promise.race([end.then(() => true), late]);
     } finally {
       timer?.cancel();
     }

@@ -1,14 +1,13 @@
-// What a thread of the pool does with a task: one run of a handler. The port is the run's own, and closes with it; that it closes
-// without an end tells the other side that the thread is gone.
+// What a thread of the pool does with a task: one run of a handler. The port is the run's own, and closes with it.
 
 import { readFileSync } from 'node:fs';
-import type { MessagePort } from 'node:worker_threads';
+import { type MessagePort, threadId } from 'node:worker_threads';
 import type { Assignment, FromGuest, ToGuest } from '../messages.ts';
 import { Guest, type Used, type Wire } from './guest.ts';
 
 export interface ThreadTask extends Assignment {
   readonly port: MessagePort;
-  /** How many messages with lines were sent, and how many were heard; and whether the run has begun. */
+  /** How many messages with lines were sent, and how many were heard; whether the run has begun, and in which thread. */
   readonly counts: Int32Array;
 }
 
@@ -19,16 +18,17 @@ const guest = new Guest(used);
 let current: Wire | undefined;
 
 export default async function run({ port, counts, ...assignment }: ThreadTask): Promise<void> {
+  Atomics.store(counts, 3, threadId);
   Atomics.store(counts, 2, 1);
   const wire = wireOf(port, counts);
   current = wire;
-  try {
-    const end = await guest.run(assignment, wire);
-    wire.send(end === 'stale' ? { kind: 'stale' } : { kind: 'end', end });
-  } finally {
-    current = undefined;
-    port.close();
-  }
+  const end = await guest.run(assignment, wire);
+  const message: FromGuest = end === 'stale' ? { kind: 'stale' } : { kind: 'end', end };
+  wire.send(message);
+  current = undefined;
+  // A task that has answered could not be aborted any more, and the thread would be given the next one.
+  if (message.kind === 'stale' || !message.end.reusable) await new Promise(() => {});
+  port.close();
 }
 
 function wireOf(port: MessagePort, counts: Int32Array): Wire {
