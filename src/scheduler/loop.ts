@@ -264,8 +264,8 @@ export class Scheduler {
   }
 
   /** Opens nothing more, waits for what is at work, interrupts what takes longer. Safe to call twice; without grace, the second call ends
-   * the wait of the first. */
-  async stop({ graceMs }: { readonly graceMs: number }): Promise<void> {
+   * the wait of the first. `handsOver`: another process goes on at once, and what falls due in between is late there, not missed. */
+  async stop({ graceMs, handsOver = false }: { readonly graceMs: number; readonly handsOver?: boolean }): Promise<void> {
     if (this.#state.mode === 'stopping') {
       if (graceMs <= 0) this.#hurry?.();
       return this.#quiet();
@@ -296,7 +296,8 @@ export class Scheduler {
     // A tick or a change on its way is let through.
     await this.#turnstile.run(async () => {});
     if (wasOn) {
-      const stopped: Write = { kind: 'boot', bootId: this.#state.bootId, event: 'stop', at: this.#ports.clock.now() };
+      const event = handsOver ? 'handover' : 'stop';
+      const stopped: Write = { kind: 'boot', bootId: this.#state.bootId, event, at: this.#ports.clock.now() };
       await this.#calls
         .once('stop', (signal) => this.#ports.ledger.write([[stopped]], signal))
         .catch(() => {
@@ -355,7 +356,9 @@ export class Scheduler {
   async #begin(state: LedgerState): Promise<void> {
     const { clock } = this.#ports;
     const now = clock.now();
-    this.#state.bootAt = now;
+    const goesOn = continues(state, now);
+    // Whoever has handed over was there until now.
+    this.#state.bootAt = goesOn ? Math.min(now, state.tick.watermark) : now;
     // A scheduler may stop and start again: what its first start had begun was let go of, what the next begins is not.
     this.#starts += 1;
     const bootId = this.#starts === 1 ? this.#ports.bootId : `${this.#ports.bootId}.${this.#starts}`;
@@ -372,7 +375,7 @@ export class Scheduler {
     this.#refill.expectSleepers(state.openRuns > 0);
     if (state.openRuns > 0) await this.#dispatcher.refill();
     this.#state.mode = this.#state.pausedAt === null ? 'running' : 'paused';
-    if (this.#state.mode === 'running') await this.#following.fireReboots(now);
+    if (this.#state.mode === 'running' && !goesOn) await this.#following.fireReboots(now);
     this.events.emit('scheduler:started', { schedules: this.#state.roster.size });
     if (this.#state.mode === 'paused') this.events.emit('scheduler:paused', { held: false });
     this.#following.followReady();
@@ -562,6 +565,11 @@ export class Scheduler {
     await this.ready();
     return Promise.all(runs.map((run) => this.#cancelling.cancelOpen(run, reason)));
   }
+}
+
+/** Whether the one before has handed over to this one, just now. */
+function continues({ lastBoot, settings }: LedgerState, now: Instant): boolean {
+  return lastBoot?.event === 'handover' && lastBoot.at <= now && now - lastBoot.at <= settings.lateWithinMs;
 }
 
 function changedMeanwhile(): Diagnostic {

@@ -107,7 +107,7 @@ export type ClosedRun = Pick<Closing, 'run' | 'state' | 'reason' | 'finishedAt' 
 export interface LedgerState extends Changes {
   readonly tick: Tick;
   /** undefined: never started. */
-  readonly lastBoot: { readonly bootId: string; readonly event: 'start' | 'stop'; readonly at: Instant } | undefined;
+  readonly lastBoot: { readonly bootId: string; readonly event: BootEvent; readonly at: Instant } | undefined;
   /** By schedule id; those without a closed run are absent. `openedFires` counts open ones too. */
   readonly counters: ReadonlyMap<number, Counters>;
   /** By schedule id: what is open. */
@@ -221,7 +221,10 @@ export type Write =
   | { readonly kind: 'deadLetter'; readonly runId: string; readonly settled: 'retried' | 'dropped'; readonly at: Instant }
   | { readonly kind: 'log'; readonly line: LogLine }
   | { readonly kind: 'alert'; readonly alert: Alert }
-  | { readonly kind: 'boot'; readonly bootId: string; readonly event: 'start' | 'stop'; readonly at: Instant };
+  | { readonly kind: 'boot'; readonly bootId: string; readonly event: BootEvent; readonly at: Instant };
+
+/** handover: it stopped in order, so that another process goes on at once; for whoever does, it was running all the time. */
+export type BootEvent = 'start' | 'stop' | 'handover';
 
 export interface LogLine {
   readonly runId: string;

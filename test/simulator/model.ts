@@ -2,7 +2,7 @@
 // The rules beside it (ticks, runs, followers, work) look at it and say where a promise is broken.
 
 import { type CompiledTiming, compile, refusedOn } from '../../src/scheduler/cadence/cadence.ts';
-import type { QueueDefinition, SchedulerSettings, Tick } from '../../src/scheduler/ports.ts';
+import type { BootEvent, QueueDefinition, SchedulerSettings, Tick } from '../../src/scheduler/ports.ts';
 import type { Closing, OpenRun } from '../../src/scheduler/run.ts';
 import type { Definition, Policy } from '../../src/scheduler/schedule.ts';
 import type { VirtualClock } from '../../src/scheduler/simulation/virtualClock.ts';
@@ -88,7 +88,7 @@ export class Model {
   aloneUntilMs = Number.NEGATIVE_INFINITY;
   tick: Tick;
   bootAt = Number.NEGATIVE_INFINITY;
-  lastBoot: 'start' | 'stop' | undefined;
+  lastBoot: BootEvent | undefined;
   queues: ReadonlyMap<string, QueueDefinition> = new Map();
   settings: SchedulerSettings;
   configuredMs = Number.NEGATIVE_INFINITY;

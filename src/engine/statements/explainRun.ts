@@ -211,6 +211,8 @@ class Story {
     const since = newest.event === 'start' ? ` and began again at ${this.#day(newest.at)}` : '';
     if (before === undefined) return `the first scheduler began at ${this.#day(newest.at)}`;
     if (before.event === 'stop') return `the scheduler stopped at ${this.#day(before.at)}${since}`;
+    if (before.event === 'handover')
+      return `the scheduler handed over at ${this.#day(before.at)}, and nobody took its place in time${since}`;
     return `the scheduler that began at ${this.#day(before.at)} died without a stop${since}`;
   }
 
@@ -281,8 +283,8 @@ class Story {
   }
 
   async #gone(bootId: string, through: Instant): Promise<string> {
-    const stop = (await this.#boots(through)).find((boot) => boot.bootId === bootId && boot.event === 'stop');
-    return stop === undefined ? 'died' : `stopped at ${this.#clock(stop.at)}`;
+    const stop = (await this.#boots(through)).find((boot) => boot.bootId === bootId && boot.event !== 'start');
+    return stop === undefined ? 'died' : `${stop.event === 'handover' ? 'handed over' : 'stopped'} at ${this.#clock(stop.at)}`;
   }
 
   /** Its start is durable, and it was open when the scheduler before it died. */
@@ -290,7 +292,7 @@ class Story {
     const boots = await this.#boots(start.at);
     const opener = boots.find(({ event, at }) => event === 'start' && at <= run.openedAt);
     if (opener === undefined || opener.bootId === start.bootId) return '';
-    const stopped = boots.some(({ event, bootId }) => event === 'stop' && bootId === opener.bootId);
+    const stopped = boots.some(({ event, bootId }) => event !== 'start' && bootId === opener.bootId);
     return stopped ? '' : `after the scheduler that began at ${this.#clock(opener.at)} had died; alone, in case it was why`;
   }
 

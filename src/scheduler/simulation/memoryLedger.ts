@@ -327,7 +327,7 @@ export class MemoryLedger implements Ledger {
         return;
       case 'boot':
         this.#lastBoot = { bootId: write.bootId, event: write.event, at: write.at };
-        if (write.event === 'stop') this.#stoppedBoots.add(write.bootId);
+        if (write.event !== 'start') this.#stoppedBoots.add(write.bootId);
         return;
       default:
         write satisfies never;

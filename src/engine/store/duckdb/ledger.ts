@@ -11,6 +11,7 @@ import type { CalendarDays } from '../../../scheduler/cadence/cadence.ts';
 import type { Clock } from '../../../scheduler/clock.ts';
 import {
   type Alert,
+  type BootEvent,
   type Changes,
   type ClosedRun,
   type Fate,
@@ -62,6 +63,11 @@ export interface DuckLedgerParts {
   readonly clock: Clock;
 }
 
+/** A word that a newer Cuckoo may write is taken for an unclean end, which costs caution and nothing else. */
+function bootEventOf(value: Value | undefined): BootEvent {
+  return value === 'stop' || value === 'handover' ? value : 'start';
+}
+
 /** Kept open between calls: as many as the ledger has threads. */
 const mostIdle = 2;
 
@@ -101,10 +107,7 @@ export class DuckLedger implements Ledger {
       return {
         ...common,
         tick: await this.#newestTick(connection),
-        lastBoot:
-          boot === undefined
-            ? undefined
-            : { bootId: String(boot[0]), event: boot[1] === 'stop' ? ('stop' as const) : ('start' as const), at: Number(boot[2]) },
+        lastBoot: boot === undefined ? undefined : { bootId: String(boot[0]), event: bootEventOf(boot[1]), at: Number(boot[2]) },
         counters: await this.#counters(connection),
         inFlight: new Map<number, InFlight>(
           (await rows(sql.inFlight)).map(([id, live, catchup]) => [Number(id), { live: Number(live), catchup: Number(catchup) }]),

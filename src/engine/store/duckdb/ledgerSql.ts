@@ -85,7 +85,7 @@ export function ledgerSql(ledger: string) {
     begun: `
       SELECT ${openRunFields}, ${milliseconds('b.started_at')} FROM ${ledger}.open_run r JOIN (
         SELECT run_id, max(started_at) AS started_at FROM ${ledger}.started
-        WHERE boot_id NOT IN (SELECT boot_id FROM ${ledger}.boot WHERE event = 'stop')
+        WHERE boot_id NOT IN (SELECT boot_id FROM ${ledger}.boot WHERE event <> 'start')
           AND run_id IN (SELECT run_id FROM ${ledger}.open_run WHERE stage = 'open')
         GROUP BY run_id
       ) b ON b.run_id = r.run_id
@@ -175,7 +175,6 @@ export function ledgerSql(ledger: string) {
     /** The fence: who takes a row away, and nobody else, has closed the run. */
     takeOpen: (runIds: readonly string[]) => `DELETE FROM ${ledger}.open_run WHERE ${among('run_id', runIds)} AND stage = 'open'`,
     takeMarked: (runIds: readonly string[]) => `DELETE FROM ${ledger}.open_run WHERE ${among('run_id', runIds)} AND stage = 'marked'`,
-    mark: (runId: string) => `UPDATE ${ledger}.open_run SET stage = 'marked' WHERE ${among('run_id', [runId])} AND stage = 'open'`,
     useTokens: (tokenIds: readonly string[]) => `DELETE FROM ${ledger}.token WHERE ${among('token_id', tokenIds)}`,
     whereStillOpen: `SEMI JOIN ${ledger}.open_run AS r ON r.run_id = rows.run_id AND r.stage = 'open'`,
     /** Once, whatever it is that was written before; a row whose bound value cannot be read is disabled like any other. */
