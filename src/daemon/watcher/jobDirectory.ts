@@ -59,8 +59,9 @@ export async function startJobDirectory(options: JobDirectoryOptions): Promise<J
     throw new Diagnostic('read_only', 'a job directory needs a database that can be written', { hint: 'open it without --readonly' });
   }
   const jobFiles = new JobFiles(engine);
+  const rows = await jobFiles.rows();
   const session = await engine.session({ actor: 'job directory', admin: false, origin: jobFiles });
-  const watched = new WatchedDirectory(options, jobFiles, session, resolve(options.directory), await jobFiles.rows());
+  const watched = new WatchedDirectory(options, jobFiles, session, resolve(options.directory), rows);
   let patience: Timer | undefined;
   const waited = new Promise<void>((done) => {
     patience = clock.after(startsWithinMs, done);
@@ -312,7 +313,7 @@ class WatchedDirectory implements JobDirectory {
     if (this.#identity !== undefined && this.#identity !== found.identity && this.#held.size > 0)
       return 'another one stands there, and it is empty';
     const knows = [...this.#rows.values()].some((row) => row.directory === this.#directory);
-    if (this.#held.size === 0 && knows) return 'it is empty, and was not before';
+    if (!this.#hasPlanned && knows) return 'it is empty, and was not before';
     return undefined;
   }
 

@@ -385,7 +385,6 @@ test('a script makes and drops what is not a schedule, too; what others still us
     'a.sql',
     'CREATE PROCEDURE purge() AS BEGIN SELECT 1; END; CREATE CALENDAR de ( weekend: [sat, sun] ); CREATE QUEUE slow ( weight: 1 );',
   );
-  watched.write('b.json', job('b'));
   await watched.start();
   await watched.database.run("UPSERT SCHEDULE by_hand ( call: purge, sched: '@daily' )");
   await watched.told('a.sql: the file is gone', () => watched.remove('a.sql'));
