@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { systemClock } from '../../../src/scheduler/clock.ts';
 import { test } from '../../support/database.ts';
-import { linesOf, runAgain, runHandler, writeHandler } from '../../support/handlers.ts';
+import { linesOf, runAgain, runHandler, threadCount, writeHandler } from '../../support/handlers.ts';
 
 const keys = 'isolation: process';
 
@@ -60,7 +60,7 @@ describe('a handler in a process of its own', () => {
       'uses.mjs',
       'const until = process.cpuUsage().user + 100_000;\nwhile (process.cpuUsage().user < until) {}\nreturn process.pid;',
     );
-    const run = await runHandler(db, path, `${keys}, resources: { memory: 300MB, nice: 5, io: idle }`);
+    const run = await runHandler(db, path, `${keys}, resources: { memory: 300MB, nice: 1 }`);
     expect(run).toMatchObject({ state: 'succeeded' });
     expect(run['cpu_ms']).toBeGreaterThan(100);
     expect(Number(run['peak_memory'])).toBeGreaterThan(20_000_000);
@@ -121,5 +121,43 @@ describe('a handler in a process of its own', () => {
     await db.close();
     expect(existsSync(join('/proc', String(pid)))).toBe(false);
     await running;
+  });
+});
+
+describe('a handler in a thread', () => {
+  test('that takes more memory than it may, or too little to begin with, ends its own run', async ({ db }) => {
+    const path = writeHandler(
+      db,
+      'grows.mjs',
+      'const kept = [];\nfor (let n = 0; ; n++) { kept.push(new Array(10_000).fill({ n })); if (n % 50 === 0) await null; }',
+    );
+    expect(await runHandler(db, path, 'resources: { memory: 64MB }, timeout: 1m')).toMatchObject({
+      state: 'failed',
+      error_code: 'out_of_memory',
+      error_message: expect.stringMatching(/^its thread took more memory than its limit of 6\d MB$/),
+    });
+    const small = writeHandler(db, 'small.mjs', 'return 1;');
+    const tiny = await runHandler(db, small, 'resources: { memory: 1MB }, timeout: 1m');
+    expect(['succeeded', 'failed']).toContain(tiny['state']);
+    if (tiny['state'] === 'failed') expect(tiny['error_code']).toBe('out_of_memory');
+    expect(await runHandler(db, small, 'resources: { memory: 64MB }')).toMatchObject({ state: 'succeeded' });
+  });
+
+  test('that waits inside of a call which nobody can interrupt is left behind at its timeout, which a note says', async ({ db }) => {
+    const path = writeHandler(
+      db,
+      'stuck.mjs',
+      "const { execFileSync } = await import('node:child_process');\nexecFileSync('sleep', [context.params.seconds]);",
+    );
+    await db.run(`UPSERT SCHEDULE h ( handler: '${path}', params: { seconds: '0' }, timeout: 500ms, max_retries: 0 )`);
+    await runAgain(db, 'h');
+    const run = await runAgain(db, "h WITH ( seconds: '4' )");
+    expect(run).toMatchObject({ state: 'timed_out' });
+    expect(run['notes']).toEqual([
+      'it did not end within 1 s after it was told to, and its thread was ended',
+      'its thread is inside of a call that cannot be interrupted, and ends when that returns',
+    ]);
+    const before = threadCount();
+    while (threadCount() >= before) await systemClock.yieldTurn();
   });
 });

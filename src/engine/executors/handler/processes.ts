@@ -7,8 +7,9 @@ import type { Readable } from 'node:stream';
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock, Timer } from '../../../scheduler/clock.ts';
 import type { RunError } from '../../../scheduler/run.ts';
+import type { ControlGroup } from '../command/controlGroup.ts';
 import { defaultPath } from '../command/executable.ts';
-import { ControlledFamily, endFamily, type Family, GroupFamily } from '../command/family.ts';
+import { endFamily, type Family, GroupFamily } from '../command/family.ts';
 import { type Limit, Limits } from '../command/limits.ts';
 import { ProcessTable } from '../command/processTable.ts';
 import { type Task, TaskEnd, type TaskLine } from '../executor.ts';
@@ -103,8 +104,7 @@ class ProcessRun {
     }
     const leader = child.pid;
     hold(leader);
-    const group = new GroupFamily(leader);
-    const family: Family = limit.group === undefined ? group : new ControlledFamily(limit.group, group);
+    const family = familyOf(leader, limit.group);
     let timer: Timer | undefined;
     const onAbort = (): void => {
       send(child, { kind: 'abort' });
@@ -249,6 +249,21 @@ class ProcessRun {
     const how = signal === null ? `its process ended with exit code ${code}` : `its process was ended by ${signal}`;
     return { code: 'run_failed', message: `${how} before it answered`, detail };
   }
+}
+
+/** Its process group, and with a control group also those that have left it. */
+function familyOf(leader: number, controlled: ControlGroup | undefined): Family {
+  const group = new GroupFamily(leader);
+  if (controlled === undefined) return group;
+  return {
+    members: () => [...group.members(), ...controlled.members()],
+    signal: (pid, signal) => group.signal(pid, signal),
+    kill: () => {
+      group.kill();
+      controlled.kill();
+    },
+    usage: () => undefined,
+  };
 }
 
 function linesOf(text: string): readonly TaskLine[] {
