@@ -84,6 +84,18 @@ for (const enforcement of ['cgroup', 'tree'] as const) {
       expect(end.notes).toMatchObject([expect.stringMatching(/^SIGKILL: \d+ processes did not end within 0.3 s after SIGTERM$/)]);
     });
 
+    test('told to end in its first moments it ends, whether it had begun or not', async () => {
+      const ends = Array.from({ length: 60 }, async (_, at) => {
+        const stop = new AbortController();
+        const end = commands.run(['sleep', '1000'], { signal: stop.signal });
+        await new Promise((resolve) => setTimeout(resolve, at % 12));
+        stop.abort();
+        return end;
+      });
+      for (const end of await Promise.all(ends)) expect(end.result).toEqual({ exit_code: null, last_line: null });
+      expect(marked()).toEqual([]);
+    });
+
     test('five hundred children end with their parent', async () => {
       const stop = new AbortController();
       const end = commands.run('for i in $(seq 500); do sleep 1000 & echo $!; done; echo all; wait', { signal: stop.signal });

@@ -143,15 +143,17 @@ export class Attempt {
       await exited;
       throw new Diagnostic('internal', 'the command did not start');
     }
-    this.#running = { streams, exited, limit, family: this.#familyOf(child.pid, limit, enforcement) };
+    this.#running = { streams, exited, limit, family: this.#familyOf(child, limit, enforcement) };
     if (this.#isToldToEnd) this.end();
     return this.#running;
   }
 
-  #familyOf(leader: number, { group }: Limit, enforcement: Enforcement): Family {
+  #familyOf(child: ChildProcess, { group }: Limit, enforcement: Enforcement): Family {
+    const leader = child.pid ?? 0;
     if (enforcement === 'group') return new GroupFamily(leader);
-    const tree = new TreeFamily(this.#parts.table, { leader, marks: [this.#order.mark] });
-    return group === undefined ? tree : new ControlledFamily(group, tree);
+    const seen = new TreeFamily(this.#parts.table, { leader, marks: [this.#order.mark] });
+    if (group === undefined) return seen;
+    return new ControlledFamily(group, seen, () => (child.exitCode === null && child.signalCode === null ? leader : undefined));
   }
 
   /** What the command has left behind is ended too. */

@@ -44,7 +44,9 @@ export class TreeFamily implements Family {
   }
 
   members(): readonly number[] {
-    return this.#entries().map(({ pid }) => pid);
+    const seen = this.#entries(sameMomentMs);
+    // That there is nobody left must be seen now.
+    return (seen.length > 0 ? seen : this.#entries(0)).map(({ pid }) => pid);
   }
 
   signal(pid: number, signal: NodeJS.Signals): void {
@@ -53,7 +55,7 @@ export class TreeFamily implements Family {
   }
 
   kill(): void {
-    for (const { pid } of this.#entries()) this.signal(pid, 'SIGKILL');
+    for (const { pid } of this.#entries(0)) this.signal(pid, 'SIGKILL');
   }
 
   usage(): Usage | undefined {
@@ -67,7 +69,7 @@ export class TreeFamily implements Family {
     };
   }
 
-  #entries(maxAgeMs = 0): readonly ProcessEntry[] {
+  #entries(maxAgeMs: number): readonly ProcessEntry[] {
     const all = this.#table.read(maxAgeMs);
     const members = new Map<number, ProcessEntry>();
     const children = new Map<number, ProcessEntry[]>();
@@ -101,15 +103,22 @@ export class TreeFamily implements Family {
 export class ControlledFamily implements Family {
   readonly #group: ControlGroup;
   readonly #seen: Family;
+  readonly #leader: () => number | undefined;
 
-  /** `seen` says what the group does not: how much memory is taken. */
-  constructor(group: ControlGroup, seen: Family) {
+  /**
+   * `seen` says what the group does not: how much memory is taken. The leader, while it lives, enters the group by itself: told to
+   * end in its first moment, it is not in it yet.
+   */
+  constructor(group: ControlGroup, seen: Family, leader: () => number | undefined = () => undefined) {
     this.#group = group;
     this.#seen = seen;
+    this.#leader = leader;
   }
 
   members(): readonly number[] {
-    return this.#group.members();
+    const leader = this.#leader();
+    const members = this.#group.members();
+    return leader === undefined || members.includes(leader) ? members : [leader, ...members];
   }
 
   signal(pid: number, signal: NodeJS.Signals): void {
@@ -118,6 +127,8 @@ export class ControlledFamily implements Family {
 
   kill(): void {
     this.#group.kill();
+    const leader = this.#leader();
+    if (leader !== undefined) send(leader, 'SIGKILL');
   }
 
   usage(): Usage | undefined {

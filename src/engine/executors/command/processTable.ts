@@ -37,7 +37,7 @@ export class ProcessTable {
   }
 
   /** All that live, not older than `maxAgeMs`: many ask in the same moment. */
-  read(maxAgeMs = 0): ReadonlyMap<number, ProcessEntry> {
+  read(maxAgeMs: number): ReadonlyMap<number, ProcessEntry> {
     const now = this.#clock.monotonicMs();
     if (now - this.#readAtMs < maxAgeMs) return this.#entries;
     const entries = new Map<number, ProcessEntry>();
