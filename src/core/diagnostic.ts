@@ -59,6 +59,7 @@ export const sqlStates = {
   unreachable: '08006',
   fatal: 'XX001',
   usage: '22023',
+  invalid_config: '22023',
   internal: 'XX000',
 } as const;
 

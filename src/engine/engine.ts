@@ -14,7 +14,7 @@ import { registerFunctions } from './functions.ts';
 import { guardValues } from './guard.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { unknownJob } from './jobs.ts';
-import { liveMacros, registerLive } from './live.ts';
+import { liveMacros, overrulesMacro, registerLive } from './live.ts';
 import { definitionOf, newRunId } from './opening.ts';
 import { JobQueues } from './pgcron.ts';
 import { Recovery, recoveringLedger } from './recovery.ts';
@@ -26,7 +26,7 @@ import { Connection } from './store/duckdb/connection.ts';
 import { DuckLedger } from './store/duckdb/ledger.ts';
 import { identifier } from './store/duckdb/literal.ts';
 import { type NativeConnection, type NativeDatabase, openNative } from './store/duckdb/native.ts';
-import { type Sql, sqlFor } from './store/duckdb/sql.ts';
+import { type Overrules, type Sql, sqlFor } from './store/duckdb/sql.ts';
 import { StorageWatch } from './store/duckdb/storage.ts';
 import { type Migration, migrate } from './store/migrate.ts';
 import { TimingCache } from './timingCache.ts';
@@ -39,6 +39,8 @@ export interface EngineOptions {
   readonly clock?: Clock;
   /** DuckDB's own settings, over ours. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** What wins over the settings in the file for as long as this engine lives. */
+  readonly overrules?: Overrules;
   /** What `env('..')` reads. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** Called when DuckDB holds the file and before anything is written: answers how to let go, or throws. */
@@ -117,6 +119,7 @@ export class Engine {
   /** What steps of pipelines have kept. */
   readonly workTables: WorkTables;
   readonly #graceMs: number;
+  readonly #overrules: Overrules;
   readonly #claim: { release(): Promise<void> } | undefined;
   readonly #zone: { text: string };
   #housekeeping: Housekeeping | undefined;
@@ -129,7 +132,7 @@ export class Engine {
     clock: Clock,
     options: EngineOptions,
   ): Promise<Engine> {
-    const sql = sqlFor(database.catalogue);
+    const sql = sqlFor(database.catalogue, options.overrules);
     const admission = new Admission({ clock, ...(options.poolSize === undefined ? {} : { poolSize: options.poolSize }) });
     // It is made before the engine, because DuckDB's functions ask it; what it needs of the engine it asks for when it is used.
     let engine: Engine | undefined;
@@ -195,6 +198,7 @@ export class Engine {
         newest,
         zone,
         graceMs,
+        overrules: options.overrules ?? new Map(),
       });
       return engine;
     } finally {
@@ -210,6 +214,7 @@ export class Engine {
     worker: Worker;
     logs: RunLogs;
     graceMs: number;
+    overrules: Overrules;
     readOnly: boolean;
     hasLedger: boolean;
     claim: { release(): Promise<void> } | undefined;
@@ -225,6 +230,7 @@ export class Engine {
     this.worker = parts.worker;
     this.logs = parts.logs;
     this.#graceMs = parts.graceMs;
+    this.#overrules = parts.overrules;
     this.readOnly = parts.readOnly;
     this.hasLedger = parts.hasLedger;
     this.#claim = parts.claim;
@@ -263,7 +269,7 @@ export class Engine {
   async sessionConnection(): Promise<NativeConnection> {
     await this.recover();
     const native = await this.database.connect({ progress: true });
-    if (this.hasLedger) await native.run(liveMacros, { leaves: 'none' });
+    if (this.hasLedger) await native.run(`${liveMacros}${overrulesMacro(this.#overrules)}`, { leaves: 'none' });
     return native;
   }
 

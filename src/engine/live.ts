@@ -5,7 +5,9 @@ import type { Clock } from '../scheduler/clock.ts';
 import type { Scheduler } from '../scheduler/loop.ts';
 import { healthMacros, registerHealth } from './liveHealth.ts';
 import { nextRun } from './nextRun.ts';
+import { literal } from './store/duckdb/literal.ts';
 import { duckdb, type NativeDatabase } from './store/duckdb/native.ts';
+import type { Overrules } from './store/duckdb/sql.ts';
 import type { TimingCache } from './timingCache.ts';
 
 const { BIGINT, VARCHAR } = duckdb;
@@ -70,3 +72,9 @@ CREATE OR REPLACE TEMP MACRO cuckoo_next_run(cache_key, timing, calendar, effect
 CREATE OR REPLACE TEMP MACRO cuckoo_run_state(run_id) AS cuckoo_live_run_state(run_id);
 CREATE OR REPLACE TEMP MACRO cuckoo_run_started_at(run_id) AS make_timestamptz(cuckoo_live_run_started_ms(run_id) * 1000);
 ${healthMacros}`;
+
+/** What wins over the settings in the file: cron.settings tells it with who said so. */
+export function overrulesMacro(overrules: Overrules): string {
+  if (overrules.size === 0) return '';
+  return `CREATE OR REPLACE TEMP MACRO cuckoo_overruled() AS ${literal(JSON.stringify(Object.fromEntries(overrules)))};`;
+}

@@ -99,6 +99,16 @@ export function settingValue(name: SettingName, value: Value): string {
   return settingText(name, text, value.span);
 }
 
+/** The same of a text that stands in no statement: in the environment, or in a file of settings. */
+export function settingTextOf(name: SettingName, text: string, refuse: (legal: string) => Error): string {
+  try {
+    if (name === 'on_fail') return printActions(parseActions(text, 'cron.on_fail'));
+    return settingText(name, text, { start: 0, end: text.length });
+  } catch (error) {
+    throw error instanceof Diagnostic ? refuse(error.hint ?? error.message) : error;
+  }
+}
+
 function settingText(name: Exclude<SettingName, 'on_fail'>, text: string, span: Span): string {
   const refuse = (hint: string): Diagnostic => new Diagnostic('invalid_value', `cron.${name} cannot be '${text}'`, { span, hint });
   const whole = (least: number, most: number, also = ''): string => {

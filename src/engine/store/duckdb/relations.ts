@@ -16,6 +16,7 @@ import { pgCronRelations } from './pgcronRelations.ts';
 /** Fallbacks: what a DuckDB without Cuckoo answers. */
 const fallbacks = `
 CREATE OR REPLACE MACRO cron.cuckoo_live() AS false;
+CREATE OR REPLACE MACRO cron.cuckoo_overruled() AS NULL::VARCHAR;
 CREATE OR REPLACE MACRO cron.cuckoo_next_run(cache_key, timing, calendar, effective_from) AS NULL::TIMESTAMPTZ;
 CREATE OR REPLACE MACRO cron.cuckoo_run_state(run_id) AS NULL::VARCHAR;
 CREATE OR REPLACE MACRO cron.cuckoo_run_started_at(run_id) AS NULL::TIMESTAMPTZ;
@@ -184,12 +185,15 @@ SELECT object, kind, table_name, access FROM cuckoo_ledger.lineage;
 
 const settings = `
 CREATE OR REPLACE VIEW cron.settings AS
-SELECT d.name, coalesce(s.value, d.default_value) AS value, d.default_value AS "default",
-  CASE WHEN s.value IS NULL THEN 'default' ELSE 'file' END AS origin
-FROM (VALUES ${Object.entries(settingDefaults)
-  .map(([name, value]) => `(${literal(name)}, ${literal(value)})`)
-  .join(', ')}) AS d(name, default_value)
-LEFT JOIN cuckoo_ledger.setting s ON s.name = d.name;
+SELECT name, coalesce(overruled->>'$.value', own, default_value) AS value, default_value AS "default",
+  coalesce(overruled->>'$.origin', CASE WHEN own IS NULL THEN 'default' ELSE 'file' END) AS origin
+FROM (
+  SELECT d.name, d.default_value, s.value AS own, json_extract(cuckoo_overruled()::JSON, '$.' || d.name) AS overruled
+  FROM (VALUES ${Object.entries(settingDefaults)
+    .map(([name, value]) => `(${literal(name)}, ${literal(value)})`)
+    .join(', ')}) AS d(name, default_value)
+  LEFT JOIN cuckoo_ledger.setting s ON s.name = d.name
+);
 `;
 
 // Table macros cannot reach a session's TEMP macros, so these call our functions directly: they work where Cuckoo is.

@@ -2,7 +2,7 @@
 // must still reach this one; instants travel as epoch milliseconds, lists and objects as JSON text, so that no DuckDB type
 // crosses the store.
 
-import { identifier } from './literal.ts';
+import { identifier, literal } from './literal.ts';
 
 export type Sql = ReturnType<typeof sqlFor>;
 
@@ -10,7 +10,11 @@ export type Sql = ReturnType<typeof sqlFor>;
 const instant = (parameter: string): string => `make_timestamptz((${parameter} * 1000)::BIGINT)`;
 const list = (parameter: string): string => `${parameter}::JSON::VARCHAR[]`;
 
-export function sqlFor(database: string) {
+/** What wins over the settings in the file, in this process. */
+export type Overrules = ReadonlyMap<string, { readonly value: string; readonly origin: string }>;
+
+export function sqlFor(database: string, overrules: Overrules = new Map()) {
+  const overruled = [...overrules].map(([name, { value }]) => ` UNION ALL SELECT ${literal(name)}, ${literal(value)}`).join('');
   const ledger = `${identifier(database)}.cuckoo_ledger`;
   const cron = `${identifier(database)}.cron`;
   const schedule = `
@@ -30,7 +34,8 @@ export function sqlFor(database: string) {
     forgetFileValue: `DELETE FROM ${ledger}.file WHERE key = $key`,
     setFileValue: `INSERT OR REPLACE INTO ${ledger}.file VALUES ($key, $value)`,
 
-    settings: `SELECT name, value FROM ${ledger}.setting`,
+    // The last of a name counts.
+    settings: `SELECT name, value FROM ${ledger}.setting${overruled}`,
     setSetting: `INSERT OR REPLACE INTO ${ledger}.setting VALUES ($name, $value, ${instant('$at')})`,
     resetSetting: `DELETE FROM ${ledger}.setting WHERE name = $name`,
 
