@@ -1,0 +1,164 @@
+// The HTTP door as a daemon opens it: a real engine whose scheduler runs, real sockets on the loopback, a log that is kept.
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { test as base } from 'vitest';
+import { Access, type Role } from '../../../src/daemon/access.ts';
+import { type App, type AppParts, createApp } from '../../../src/daemon/http/app.ts';
+import { type Doors, listen } from '../../../src/daemon/http/door.ts';
+import { type Engine, type EngineOptions, openEngine } from '../../../src/engine/engine.ts';
+import { systemClock } from '../../../src/scheduler/clock.ts';
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: what a test reads of it, it states itself.
+  readonly json: any;
+}
+
+export interface Asking {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  /** A role, or a token; null: none. */
+  readonly as?: Role | string | null;
+  readonly door?: 'tcp' | 'unix';
+}
+
+export class Served {
+  readonly folder = mkdtempSync(join(tmpdir(), 'cuckoo-http-'));
+  readonly log: string[] = [];
+  state: 'ready' | 'starting' | 'draining' = 'ready';
+  engine!: Engine;
+  access!: Access;
+  app!: App;
+  doors!: Doors;
+  readonly tokens = new Map<string, string>();
+  readonly #sockets = new Set<Socket>();
+
+  async open(parts: Partial<AppParts> = {}, options: EngineOptions = {}): Promise<this> {
+    this.engine = await openEngine(join(this.folder, 'my.duckdb'), {
+      zone: 'UTC',
+      environment: { SECRET: 'hidden' },
+      poolSize: 16,
+      graceMs: 100,
+      ...options,
+    });
+    await this.engine.scheduler.start();
+    this.access = Access.open({ folder: join(this.folder, 'state'), clock: systemClock });
+    this.tokens.set('admin', readFileSync(this.access.tokenPath, 'utf8').trim());
+    for (const role of ['viewer', 'operator'] as const) this.tokens.set(role, this.access.create({ name: `the ${role}`, role }));
+    const logger = pino({ level: 'debug' }, { write: (line: string) => void this.log.push(line) });
+    this.app = createApp({ engine: this.engine, access: this.access, logger, clock: systemClock, state: () => this.state, ...parts });
+    this.doors = await listen({ app: this.app, clock: systemClock, tcp: { host: '127.0.0.1', port: 0 }, unixPath: this.unixPath });
+    return this;
+  }
+
+  get unixPath(): string {
+    return join(this.folder, 'door');
+  }
+
+  get port(): number {
+    return this.doors.port ?? 0;
+  }
+
+  /** The answer as it begins; its body comes by itself. */
+  begin(
+    path: string,
+    { method = 'GET', headers = {}, body, as = 'admin', door = 'tcp' }: Asking = {},
+  ): Promise<IncomingMessage & { asked: ClientRequest }> {
+    const token = as === null || door === 'unix' ? undefined : (this.tokens.get(as) ?? as);
+    const text = body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+    return new Promise((resolve, reject) => {
+      const asked = request({
+        ...(door === 'unix' ? { socketPath: this.unixPath } : { host: '127.0.0.1', port: this.port }),
+        path,
+        method,
+        agent: false,
+        headers: {
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+          ...headers,
+        },
+      });
+      asked.on('response', (response) => resolve(Object.assign(response, { asked })));
+      asked.on('error', reject);
+      asked.end(text);
+    });
+  }
+
+  async ask(path: string, asking: Asking = {}): Promise<Answer> {
+    const response = await this.begin(path, asking);
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    const text = Buffer.concat(chunks).toString('utf8');
+    const isJson = /json/.test(response.headers['content-type'] ?? '') && !/ndjson/.test(response.headers['content-type'] ?? '');
+    return {
+      status: response.statusCode ?? 0,
+      headers: response.headers,
+      text,
+      json: isJson && text !== '' ? JSON.parse(text) : undefined,
+    };
+  }
+
+  post(path: string, body?: unknown, asking: Asking = {}): Promise<Answer> {
+    return this.ask(path, { method: 'POST', body, ...asking });
+  }
+
+  put(path: string, body?: unknown, asking: Asking = {}): Promise<Answer> {
+    return this.ask(path, { method: 'PUT', body, ...asking });
+  }
+
+  /** A connection to write anything to. */
+  connect(): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(this.port, '127.0.0.1');
+      this.#sockets.add(socket);
+      socket.once('connect', () => resolve(socket)).once('error', reject);
+      socket.on('error', () => undefined);
+    });
+  }
+
+  /** All statements, one after the other, in a session of their own. */
+  async run(...statements: readonly string[]): Promise<void> {
+    const session = await this.engine.session({ actor: 'tester', admin: true });
+    for (const statement of statements) await (await session.execute(statement)).toArray();
+    await session.close();
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await this.app?.close();
+    await this.doors?.close({ graceMs: 0 });
+    await this.engine?.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export const test = base.extend<{ served: Served }>({
+  // biome-ignore lint/correctness/noEmptyPattern: vitest reads the first parameter as a pattern of fixtures.
+  served: async ({}, use) => {
+    const served = new Served();
+    try {
+      await use(await served.open());
+    } finally {
+      await served.close();
+    }
+  },
+});
+
+/** What a socket hears until it is closed. */
+export async function heard(socket: Socket): Promise<string> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of socket) chunks.push(chunk as Buffer);
+  } catch {
+    // It was reset.
+  }
+  return Buffer.concat(chunks).toString('latin1');
+}
