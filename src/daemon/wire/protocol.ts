@@ -11,6 +11,7 @@
 // Whoever opens a session names the version he was built with, and another one is refused before anything else is looked at.
 
 import type { Diagnostic } from '../../core/diagnostic.ts';
+import type { AwaitedRun } from '../../engine/awaitedRun.ts';
 import type { Column, Form, Warning } from '../../engine/result.ts';
 import type { Session } from '../../engine/session.ts';
 import type { SchedulerEvent } from '../../scheduler/events.ts';
@@ -23,7 +24,7 @@ export const framesType = 'application/vnd.cuckoo.frames';
 export const eventsType = 'application/x-ndjson';
 
 /** What a shell needs of a session, wherever it is. */
-export type ShellSession = Pick<Session, 'execute' | 'interrupt' | 'close' | 'transaction' | 'busy' | 'progress' | 'zone'>;
+export type ShellSession = Pick<Session, 'execute' | 'interrupt' | 'close' | 'transaction' | 'busy' | 'progress' | 'zone' | 'awaited'>;
 
 export type TransactionState = ShellSession['transaction'];
 
@@ -75,6 +76,8 @@ export type SessionEvent =
     }
   /** Percent of the statement at work; null where DuckDB cannot tell. */
   | { readonly event: 'progress'; readonly percent: number | null }
+  /** Runs that the statement at work waits for, besides those told before. */
+  | { readonly event: 'awaits'; readonly runs: readonly AwaitedRun[] }
   | { readonly event: 'scheduler'; readonly name: SchedulerEvent; readonly detail: unknown }
   /** So many events were not told, because the client read too slowly. */
   | { readonly event: 'missed'; readonly count: number }

@@ -6,9 +6,9 @@ import type { IncomingMessage } from 'node:http';
 import { userInfo } from 'node:os';
 import { Diagnostic } from '../../core/diagnostic.ts';
 import { Turnstile } from '../../core/turnstile.ts';
+import type { AwaitedRun } from '../../engine/awaitedRun.ts';
 import type { Result } from '../../engine/result.ts';
 import { toParameter } from '../../engine/value.ts';
-import type { Events, SchedulerEvents } from '../../scheduler/events.ts';
 import { cuckooVersion } from '../version.ts';
 import { receiveResult } from './answer.ts';
 import { type DaemonAddress, DaemonClient } from './daemonClient.ts';
@@ -23,12 +23,13 @@ import {
   sessionsPath,
   type TransactionState,
 } from './protocol.ts';
+import type { RemoteScheduler } from './remoteScheduler.ts';
 import { toTypedJson } from './typedJson.ts';
 
 export interface RemoteSessionOptions {
   readonly actor?: string;
-  /** Where what the daemon's scheduler does is told; without it nothing of it is sent. */
-  readonly events?: Events;
+  /** Is told what the daemon's scheduler does; without it nothing of that is sent. */
+  readonly scheduler?: RemoteScheduler;
 }
 
 type Parameters = readonly unknown[] | Readonly<Record<string, unknown>>;
@@ -38,27 +39,28 @@ export class RemoteSession implements ShellSession {
   readonly #client: DaemonClient;
   readonly #stream: IncomingMessage;
   readonly #welcome: Welcome;
-  readonly #events: Events | undefined;
+  readonly #scheduler: RemoteScheduler | undefined;
   readonly #turnstile = new Turnstile();
   readonly #watchers = new Set<(reason: Diagnostic) => void>();
   #transaction: TransactionState = 'none';
   #statements = 0;
   #atWork = 0;
   #percent: number | undefined;
+  readonly #awaited = new Map<string, AwaitedRun>();
   #goodbye: string | undefined;
   #lost: Diagnostic | undefined;
   #closing: Promise<void> | undefined;
 
-  static async open(address: DaemonAddress, { actor = userInfo().username, events }: RemoteSessionOptions = {}): Promise<RemoteSession> {
+  static async open(address: DaemonAddress, { actor = userInfo().username, scheduler }: RemoteSessionOptions = {}): Promise<RemoteSession> {
     const client = await DaemonClient.to(address);
     try {
-      const told = events === undefined ? [] : schedulerEvents;
-      const opening: Opening = { protocol: protocolVersion, version: cuckooVersion, pid: process.pid, actor, events: told };
+      const events = scheduler === undefined ? [] : schedulerEvents;
+      const opening: Opening = { protocol: protocolVersion, version: cuckooVersion, pid: process.pid, actor, events };
       const stream = await client.send('POST', sessionsPath, opening);
       const lines = linesOf(stream);
       const { value: welcome } = await lines.next();
       if (welcome?.event !== 'session') throw new Error('it does not begin with a session');
-      const session = new RemoteSession({ client, stream, welcome, events });
+      const session = new RemoteSession({ client, stream, welcome, scheduler });
       // It ends with the session, and never fails.
       void session.#listen(lines);
       return session;
@@ -76,12 +78,17 @@ export class RemoteSession implements ShellSession {
     client,
     stream,
     welcome,
-    events,
-  }: { client: DaemonClient; stream: IncomingMessage; welcome: Welcome; events: Events | undefined }) {
+    scheduler,
+  }: {
+    client: DaemonClient;
+    stream: IncomingMessage;
+    welcome: Welcome;
+    scheduler: RemoteScheduler | undefined;
+  }) {
     this.#client = client;
     this.#stream = stream;
     this.#welcome = welcome;
-    this.#events = events;
+    this.#scheduler = scheduler;
   }
 
   /** The daemon's. */
@@ -96,6 +103,11 @@ export class RemoteSession implements ShellSession {
 
   get transaction(): TransactionState {
     return this.#transaction;
+  }
+
+  /** The runs that the statement at work waits for. */
+  get awaited(): ReadonlyMap<string, AwaitedRun> {
+    return this.#awaited;
   }
 
   get busy(): boolean {
@@ -162,6 +174,7 @@ export class RemoteSession implements ShellSession {
     const end = (): void => {
       if (!ended) this.#atWork--;
       ended = true;
+      if (this.#atWork === 0) this.#awaited.clear();
     };
     try {
       response = await this.#client.send('POST', `${this.#path}/execute`, body);
@@ -204,7 +217,13 @@ export class RemoteSession implements ShellSession {
         this.#percent = event.percent ?? undefined;
         return;
       case 'scheduler':
-        this.#events?.emit(event.name, event.detail as SchedulerEvents[typeof event.name] as never);
+        this.#scheduler?.told(event.name, event.detail);
+        return;
+      case 'missed':
+        this.#scheduler?.missed();
+        return;
+      case 'awaits':
+        for (const awaited of event.runs) if (this.busy) this.#awaited.set(awaited.run.runId, awaited);
         return;
       case 'closing':
         this.#goodbye = event.reason;

@@ -123,6 +123,8 @@ class OpenSession {
   #refused = 0;
   #looking: Timer | undefined;
   #percent: number | null = null;
+  /** Runs that the statement at work waits for, and the client knows of. */
+  readonly #told = new Set<string>();
 
   constructor(
     id: string,
@@ -141,7 +143,12 @@ class OpenSession {
     const { id } = this;
     this.#push({ event: 'session', id, protocol: protocolVersion, version: cuckooVersion, pid: process.pid, path: this.#engine.path });
     for (const name of events) {
-      this.#stop.push(this.#engine.scheduler.events.on(name, (detail) => this.#push({ event: 'scheduler', name, detail })));
+      const off = this.#engine.scheduler.events.on(name, (detail) => {
+        // Whoever waits for a run knows that before he hears of its end.
+        if (name === 'run:finished' && this.#atWork.size > 0) this.#tellAwaited();
+        this.#push({ event: 'scheduler', name, detail });
+      });
+      this.#stop.push(off);
     }
     this.#stayAlive();
     return streamOf(this.#lines(), () => this.close());
@@ -258,6 +265,15 @@ class OpenSession {
     if (this.#atWork.size > 0) return;
     this.#looking?.cancel();
     this.#percent = null;
+    this.#told.clear();
+  }
+
+  #tellAwaited(): void {
+    const { awaited } = this.#session;
+    if (awaited.size === 0 || awaited.size === this.#told.size) return;
+    const runs = [...awaited.values()].filter(({ run }) => !this.#told.has(run.runId));
+    for (const { run } of runs) this.#told.add(run.runId);
+    if (runs.length > 0) this.#push({ event: 'awaits', runs });
   }
 
   #look(): void {
@@ -267,6 +283,7 @@ class OpenSession {
         const percent = this.#session.progress() ?? null;
         if (percent !== this.#percent) this.#push({ event: 'progress', percent });
         this.#percent = percent;
+        this.#tellAwaited();
         this.#look();
       },
       { keepsProcessAlive: false },

@@ -4,9 +4,9 @@
 import { connect, type Socket } from 'node:net';
 import { describe, expect } from 'vitest';
 import { Diagnostic } from '../../../src/core/diagnostic.ts';
+import { RemoteScheduler } from '../../../src/daemon/wire/remoteScheduler.ts';
 import { RemoteSession } from '../../../src/daemon/wire/remoteSession.ts';
 import { Decimal, Interval, MapValue, TimestampTz } from '../../../src/engine/value.ts';
-import { Events } from '../../../src/scheduler/events.ts';
 import type { FinishedRun } from '../../../src/scheduler/run.ts';
 import { type Door, test } from './door.ts';
 
@@ -152,13 +152,29 @@ describe('a remote session', () => {
 
   test('tells what the scheduler does, to those who asked', async ({ db, door }) => {
     await db.run("UPSERT SCHEDULE quick ( sql: 'SELECT 1' )");
-    const events = new Events();
+    const scheduler = new RemoteScheduler();
     const heard: FinishedRun[] = [];
-    events.on('run:finished', (run) => heard.push(run));
-    const session = await door.session({ events });
+    scheduler.events.on('run:finished', (run) => heard.push(run));
+    const session = await door.session({ scheduler });
     await rowsOf(session, 'RUN SCHEDULE quick AWAIT');
     await until(() => heard.length > 0);
     expect(heard).toMatchObject([{ schedule: 'quick', state: 'succeeded', final: true }]);
+  });
+
+  test('knows which runs its statement waits for, and that they are at work', async ({ db, door }) => {
+    const endless = 'SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 = b.range % 3';
+    await db.run(`UPSERT SCHEDULE slow ( sql: '${endless}' )`);
+    const scheduler = new RemoteScheduler();
+    const session = await door.session({ scheduler });
+    const waits = session.execute('RUN SCHEDULE slow AWAIT');
+    await until(() => session.awaited.size > 0);
+    const [{ run } = expect.unreachable()] = session.awaited.values();
+    expect(run.schedule).toBe('slow');
+    await until(() => scheduler.running(run.runId) !== undefined);
+    await session.interrupt();
+    await waits.catch(() => undefined);
+    expect(session.awaited.size).toBe(0);
+    await until(() => scheduler.running(run.runId) === undefined);
   });
 
   test('that is closed is rolled back, and cannot be used any more', async ({ db, door }) => {
@@ -223,7 +239,7 @@ describe('what goes wrong in between', () => {
     const { id } = JSON.parse((await opened(door)).lines[0] ?? '') as { id: string };
     const body = JSON.stringify({ statement: 1, sql: 'SELECT * FROM range(100000)' });
     const whole = `POST /api/v1/sessions/${id}/execute HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-    for (let at = 1; at <= whole.length; at += 9) {
+    for (let at = 1; at <= whole.length; at += 17) {
       const other = connect(door.socketPath).on('error', () => {});
       await new Promise((resolve) => other.write(whole.slice(0, at), resolve));
       other.destroy();
