@@ -5,7 +5,7 @@ import type { Instant } from '../../../core/instant.ts';
 import type { StepRun } from '../../../scheduler/pipeline.ts';
 import { type Closing, type Counters, noCounters, type OpenRun } from '../../../scheduler/run.ts';
 import type { Connection } from './connection.ts';
-import { closedColumns, countersOf as countersIn, insertText, openRunColumns, openRunOf } from './ledgerRows.ts';
+import { closedColumns, countersOf as countersIn, insertText, markedRunColumns, openRunColumns, openRunOf } from './ledgerRows.ts';
 import { ledgerSql } from './ledgerSql.ts';
 import type { Sql } from './sql.ts';
 import { stepSql } from './stepRows.ts';
@@ -17,7 +17,7 @@ const isRemembered = "txid_current() = getvariable('cuckoo_transaction')";
 export interface Committing {
   /** Its transaction was remembered. */
   readonly isGuarded: boolean;
-  /** Something follows: the open row is marked instead of taken away. */
+  /** Something follows: a mark takes the place of the open row. */
   readonly marks: boolean;
   /** What COMMIT will have done, told just before it is sent. */
   onSend(how: 'removed' | 'marked'): void;
@@ -30,6 +30,9 @@ export interface Committing {
  *
  * Two texts, because the second must not be sent where the first took nothing. COMMIT is reached only when the closing row stands:
  * of a text DuckDB runs no statement behind one that failed.
+ *
+ * A mark is a row of its own. DuckDB 1.5.6 lets an UPDATE and a DELETE of one row commit side by side, so that a run whose row was
+ * only updated could be closed by CANCEL RUN at the same moment; two DELETEs exclude each other.
  */
 export async function commitClosed(
   connection: Connection,
@@ -40,11 +43,12 @@ export async function commitClosed(
   const own = ledgerSql(sql.ledger);
   const { runId } = closing.run;
   const how = marks ? 'marked' : 'removed';
-  const take = marks ? own.mark(runId) : own.takeOpen([runId]);
+  const take = own.takeOpen([runId]);
   const taken = await connection.send(isGuarded ? `${take} AND ${isRemembered}` : take, 'open');
   if (taken !== 1) return 'fenced';
   onSend(how);
-  await connection.send(`${insertText(own.closedTable, closedColumns, [closing])}; COMMIT`, 'none');
+  const mark = marks ? [insertText(own.openRunTable, markedRunColumns, [closing.run])] : [];
+  await connection.send([...mark, insertText(own.closedTable, closedColumns, [closing]), 'COMMIT'].join('; '), 'none');
   return how;
 }
 

@@ -56,6 +56,11 @@ export const openRunColumns: readonly Column<OpenRun>[] = [
   column('alone', 'BOOLEAN', (run) => run.alone),
 ];
 
+/** Closed by its own transaction, and what follows is not settled yet. */
+export const markedRunColumns: readonly Column<OpenRun>[] = openRunColumns.map((each) =>
+  each.name === 'stage' ? column('stage', 'VARCHAR', () => 'marked') : each,
+);
+
 export const closedColumns: readonly Column<Closing>[] = [
   ...runColumns.map(({ name, type, of }) => column<Closing>(name, type, (closing) => of(closing.run))),
   column('started_at', 'TIMESTAMPTZ', (closing) => closing.startedAt),
