@@ -60,6 +60,7 @@ export const sqlStates = {
   fatal: 'XX001',
   usage: '22023',
   invalid_config: '22023',
+  unauthorized: '28000',
   internal: 'XX000',
 } as const;
 

@@ -140,7 +140,6 @@ export const statusOf: Readonly<Record<DiagnosticCode, number>> = {
   // Here, and not there.
   internal: 500,
   closed: 503,
-  unavailable: 503,
   fatal: 503,
   disk_full: 507,
 };
