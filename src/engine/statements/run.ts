@@ -86,7 +86,10 @@ async function awaitEnds(
     const refuse = (): void =>
       reject(
         new Diagnostic('cancelled', runs.length === 1 ? 'the run goes on' : 'the runs go on', {
-          hint: `CANCEL RUN '${runs[0]?.runId}'; ends one`,
+          hint:
+            runs.length === 1
+              ? `TAIL RUN '${runs[0]?.runId}'; follows it, CANCEL RUN ends it`
+              : 'LIST RUNS shows them; TAIL RUN follows one, CANCEL RUN ends it',
         }),
       );
     signal.addEventListener('abort', refuse, { once: true });
