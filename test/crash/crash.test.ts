@@ -8,3 +8,10 @@ test('a process killed at any moment loses nothing and does nothing twice', { ti
   // The run that kills its process dies with it at most as often as it may be retried, and then it is given up.
   expect(killer).toEqual(['interrupted 1', 'interrupted 2', 'interrupted 3']);
 });
+
+test('what a pipeline has committed is done once, step by step or as a whole, and nothing that it kept is left', {
+  timeout: 240_000,
+}, async () => {
+  const { damage } = await crashRounds({ rounds: 15, schedules: 4, pipelines: true, random: Math.random });
+  expect(Object.entries(damage).filter(([, count]) => count !== 0)).toEqual([]);
+});

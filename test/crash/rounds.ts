@@ -18,6 +18,8 @@ export interface CrashReport {
   /** What must be none. */
   readonly damage: Damage;
   readonly killer: readonly string[];
+  /** Runs of pipelines that went on behind what an earlier start had committed. */
+  readonly resumed: number;
 }
 
 const victim = join(import.meta.dirname, 'victim.mjs');
@@ -25,10 +27,13 @@ const victim = join(import.meta.dirname, 'victim.mjs');
 export async function crashRounds({
   rounds,
   schedules,
+  pipelines = false,
   random,
 }: {
   rounds: number;
   schedules: number;
+  /** Beside them, each second. */
+  pipelines?: boolean;
   random: () => number;
 }): Promise<CrashReport> {
   const folder = mkdtempSync(join(tmpdir(), 'cuckoo-crash-'));
@@ -36,7 +41,7 @@ export async function crashRounds({
   let kills = 0;
   try {
     for (let round = 0; round < rounds; ) {
-      const child = start(file, schedules);
+      const child = start(file, schedules, pipelines);
       // Its killer may be quicker.
       if (await child.says('ready')) {
         await systemClock.sleep(random() * 1500);
@@ -48,7 +53,7 @@ export async function crashRounds({
       if (kills > rounds + 20) throw new Error(`it dies by itself: ${child.output()}`);
     }
     for (let tries = 0; ; tries++) {
-      const last = start(file, schedules);
+      const last = start(file, schedules, pipelines);
       if (await last.says('ready')) {
         await systemClock.sleep(1500);
         last.process.kill('SIGTERM');
@@ -67,8 +72,8 @@ export async function crashRounds({
   }
 }
 
-function start(file: string, schedules: number) {
-  const process_ = spawn(process.execPath, [victim, file, String(schedules)], {
+function start(file: string, schedules: number, pipelines: boolean) {
+  const process_ = spawn(process.execPath, [victim, file, String(schedules), ...(pipelines ? ['pipelines'] : [])], {
     env: { ...process.env, TZ: 'UTC', UV_THREADPOOL_SIZE: '16' },
   });
   let output = '';
@@ -97,6 +102,10 @@ function start(file: string, schedules: number) {
   };
 }
 
+/** What the rows of steps say is done, and what has been done; the last step's number counts the items, of which it has none itself. */
+const doneSteps = `(SELECT run_id, step, item FROM cron.step_runs WHERE state = 'succeeded' AND kind <> 'for_each' AND step IN ('find', 'each', 'beside', 'last'))`;
+const hitSteps = `(SELECT run_id, step, CASE WHEN step = 'each' THEN item END AS item FROM step_hits)`;
+
 /** Each answers how many there are of what must not be. */
 const questions: Readonly<Record<string, string>> = {
   'rows without a succeeded run': `SELECT count(*) FROM hits h WHERE NOT EXISTS (FROM cron.runs r WHERE r.run_id = h.run_id AND r.state = 'succeeded')`,
@@ -115,6 +124,20 @@ const questions: Readonly<Record<string, string>> = {
   'successes of s0 that nobody followed': `SELECT count(*) FROM cron.runs p WHERE p.schedule = 's0' AND p.state = 'succeeded'
     AND p.finished_at < (SELECT max(changed_at) FROM cron.schedule_versions WHERE schedule = 'child')
     AND NOT EXISTS (FROM cron.runs c WHERE c.schedule = 'child' AND c.scheduled_at >= p.scheduled_at AND coalesce(c.first_scheduled_at, c.scheduled_at) <= p.scheduled_at)`,
+  'steps done without their row, or twice': `SELECT count(*) FROM (${hitSteps} EXCEPT ALL ${doneSteps})`,
+  'rows of steps that were not done': `SELECT count(*) FROM (${doneSteps} EXCEPT ALL ${hitSteps})`,
+  'steps of one fire done twice': `SELECT count(*) FROM (
+    SELECT scheduled_at, step, item FROM ${hitSteps} JOIN cron.runs USING (run_id) GROUP BY ALL HAVING count(*) > 1)`,
+  'fires of the pipeline that lack a step': `SELECT count(*) FROM (
+    SELECT r.scheduled_at FROM cron.runs r LEFT JOIN step_hits h USING (run_id) WHERE r.schedule = 'pipeline_steps' AND r.state <> 'skipped'
+    GROUP BY ALL HAVING count(h.step) <> 9)`,
+  'atomic pipelines done in part':
+    'SELECT count(*) FROM (SELECT run_id FROM atomic_hits GROUP BY ALL HAVING list(part ORDER BY part) <> [1, 2])',
+  'atomic pipelines that did not succeed': `SELECT count(*) FROM atomic_hits h WHERE NOT EXISTS (FROM cron.runs r WHERE r.run_id = h.run_id AND r.state = 'succeeded')`,
+  'atomic pipelines without their effects': `SELECT count(*) FROM cron.runs r WHERE r.schedule = 'pipeline_whole' AND r.state = 'succeeded' AND NOT EXISTS (FROM atomic_hits h WHERE h.run_id = r.run_id)`,
+  'atomic pipelines without the rows of their steps': `SELECT count(*) FROM cron.runs r WHERE r.schedule = 'pipeline_whole' AND r.state = 'succeeded'
+    AND (SELECT count(*) FROM cron.step_runs s WHERE s.run_id = r.run_id AND s.state = 'succeeded') <> 3`,
+  'results of steps that nobody dropped': "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'cuckoo_work'",
   // From its definition to the last tick, each second is a run, a skipped row, or part of a skipped stretch.
   'schedules with seconds uncovered or covered twice': `
     WITH until AS (SELECT max(changed_at) AS disabled_at, schedule FROM cron.schedule_versions WHERE list_contains(changed, 'enabled') GROUP BY schedule),
@@ -137,8 +160,9 @@ async function examine(file: string): Promise<Omit<CrashReport, 'kills'>> {
       String(text),
     );
     const runs = Number((await rows("SELECT count(*) FROM cron.runs WHERE state = 'succeeded'"))[0]?.[0]);
+    const resumed = Number((await rows("SELECT count(*) FROM cron.runs WHERE notes IS NOT NULL AND exe = 'pipeline'"))[0]?.[0]);
     await session.close();
-    return { runs, damage, killer };
+    return { runs, damage, killer, resumed };
   } finally {
     await engine.close();
   }
