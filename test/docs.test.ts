@@ -2,7 +2,7 @@
 // docs/library.md, with the answers that are written behind them. `UPDATE_DOCS=1 npx vitest run test/docs.test.ts` writes the
 // answers anew.
 
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -37,7 +37,7 @@ describe('every SQL example of the manuals answers what stands behind it', () =>
   for (const path of manuals.filter((path) => examplesOf(read(path), 'sql').length > 0)) {
     test(path, async () => {
       const markdown = read(path);
-      const answers = await sqlAnswers(examplesOf(markdown, 'sql'), path === 'README.md' ? undefined : manualColumns);
+      const answers = await sqlAnswers(examplesOf(markdown, 'sql'), path === 'README.md' ? undefined : manualColumns, modulesOf(markdown));
       compare(path, markdown, answers, maskedIds);
     });
   }
@@ -48,9 +48,25 @@ interface Answer {
   readonly text: string;
 }
 
-async function sqlAnswers(examples: readonly Example[], columns?: number): Promise<Answer[]> {
+/** What begins with `// jobs/name.mjs` is a module of that path. */
+function modulesOf(markdown: string): { readonly path: string; readonly text: string }[] {
+  return fencesOf(markdown).flatMap(({ language, text }) => {
+    const path = language === 'js' ? /^\/\/ (\S+\.[cm]?js)\n/.exec(text)?.[1] : undefined;
+    return path === undefined ? [] : [{ path, text }];
+  });
+}
+
+async function sqlAnswers(
+  examples: readonly Example[],
+  columns?: number,
+  modules: readonly { readonly path: string; readonly text: string }[] = [],
+): Promise<Answer[]> {
   const database = new DocumentDatabase();
   try {
+    for (const { path, text } of modules) {
+      mkdirSync(join(database.folder, dirname(path)), { recursive: true });
+      writeFileSync(join(database.folder, path), text);
+    }
     await database.open(columns);
     const answers: Answer[] = [];
     for (const example of examples) {
@@ -170,6 +186,15 @@ test('examples/host.mjs runs what falls due, and ends with Ctrl-C', async () => 
   expect(host.stderr).toBe('');
   expect(host.stdout).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d[02468]\.000Z heartbeat: succeeded\n/);
   expect(host.code).toBe(0);
+});
+
+test('examples/handlers/host.mjs calls its own function and its own executor', async () => {
+  const host = await runProcess(process.execPath, [join(root, 'examples/handlers/host.mjs')], { folder: root });
+  expect(host).toEqual({
+    code: 0,
+    stdout: 'beats: succeeded 3\nhttp_request: call is an address, such as https://example.org/\nping: succeeded { pong: true }\n',
+    stderr: '',
+  });
 });
 
 describe("the README's transcript", () => {
