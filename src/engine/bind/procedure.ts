@@ -2,16 +2,16 @@
 // run's transaction is refused here, with its place, and not at 2 a.m.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
-import type { DefineProcedureStatement, Entry, ObjectValue, Parameter, Sql, SqlBody, Value } from '../../parser/ast.ts';
+import type { DefineProcedureStatement, Entry, ObjectValue, Parameter, Sql, SqlBody } from '../../parser/ast.ts';
 import { parametersOf } from '../../parser/facts.ts';
 import { toOffset } from '../../parser/text.ts';
-import { checkParameters } from '../executors/command/definition.ts';
 import { guardBody } from '../guard.ts';
 import { type Procedure, type ProcedureBody, type ProcedureParameter, runParameters } from '../routine.ts';
 import type { Catalogue } from '../store/duckdb/catalogue.ts';
 import { refuseRunNames } from './arguments.ts';
 import { bindBody, checkSyntax } from './body.ts';
-import { Fields, inside, textOf } from './fields.ts';
+import { commandWord } from './command.ts';
+import { Fields, textOf } from './fields.ts';
 import type { BindContext } from './schedule.ts';
 
 export interface BoundProcedure {
@@ -109,25 +109,14 @@ function bindProcedureBody(statement: DefineProcedureStatement, parameters: read
       const { command } = body;
       if (command.kind === 'string') return { language: 'command', command: command.text };
       if (command.items.length === 0) throw new Diagnostic('invalid_value', 'the command is empty', { span: command.span });
-      return { language: 'command', command: command.items.map((item) => commandWord(item, parameters)) };
+      const names = parameters.map((parameter) => parameter.name);
+      return { language: 'command', command: command.items.map((item) => commandWord(item, names)) };
     }
     case 'handlerBody':
       return { language: 'javascript', path: body.path.text };
     default:
       return body satisfies never;
   }
-}
-
-/** An argument; `'$day'` is a parameter. */
-function commandWord(item: Value, parameters: readonly ProcedureParameter[]): string {
-  const word = textOf(item, 'command');
-  return inside(item, () => {
-    checkParameters(
-      [word],
-      parameters.map((parameter) => parameter.name),
-    );
-    return word;
-  });
 }
 
 function bindSqlBody(body: SqlBody, parameters: readonly ProcedureParameter[]): ProcedureBody {

@@ -23,6 +23,7 @@ import {
 } from '../../scheduler/cadence/cadence.ts';
 import { type Priority, priorities, type Schedule, type ScheduleTiming, type Target } from '../../scheduler/schedule.ts';
 import { holdsEnvironment, withEnvironmentNames } from '../environment.ts';
+import { ioClasses } from '../executors/executor.ts';
 import type { Registry } from '../executors/registry.ts';
 import type { Warning } from '../result.ts';
 import type { Routine } from '../routine.ts';
@@ -68,7 +69,7 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
     checkNatural(fields.object('params'));
   }
   await checkParameters(target, routine, fields, context, warnings);
-  warnings.push(...(await checkTask(target, fields, context)));
+  warnings.push(...(await checkTask(target, routine, fields, context)));
 
   const after = fields.names('after');
   if (after.length > 0 && (fields.has('sched') || fields.has('run_at'))) {
@@ -105,6 +106,7 @@ export async function bindSchedule(name: Name, definition: ObjectValue, context:
   const maxRuns = fields.integer('max_runs', 1);
   const timeoutMs = fields.timeout();
   const resources = fields.object('resources');
+  if (resources !== undefined) new Fields(resources).word('io', ioClasses);
   const description = fields.text('description');
   const owner = fields.text('owner');
   const catchup = fields.word('catchup', ['none', 'latest', 'all']);
@@ -369,7 +371,11 @@ async function checkParameters(
 }
 
 /** What the executor says of it, at the place that it is about. */
-async function checkTask(target: Target, fields: Fields, context: BindContext): Promise<Warning[]> {
+async function checkTask(target: Target, routine: Routine | undefined, fields: Fields, context: BindContext): Promise<Warning[]> {
+  if (routine?.kind === 'procedure' && routine.body.language === 'command') {
+    // Its words were checked with it; what this schedule adds is its config.
+    return checkTask({ exe: 'command', call: [] }, undefined, fields, context);
+  }
   const { exe, call } = target;
   if (exe === 'sql' || exe === 'procedure' || exe === 'pipeline') return [];
   const params = Object.fromEntries(

@@ -7,11 +7,13 @@ import { isPlainWord } from '../../parser/make.ts';
 import { suggest } from '../../parser/suggest.ts';
 import type { RetryPolicy } from '../../scheduler/schedule.ts';
 import { actionOf } from '../actionText.ts';
+import { shellWarnings } from '../executors/command/definition.ts';
 import type { Warning } from '../result.ts';
 import type { PipelineStep, StepArgument, StepReaction, StepWork } from '../routine.ts';
 import { checkActions, undelivered } from './action.ts';
 import { bindParameter, checkArguments, checkExpressions, missingRoutine, refuseRunNames } from './arguments.ts';
 import { bindStatements, checkSyntax } from './body.ts';
+import { commandWord } from './command.ts';
 import { type Fields, inside, objectOf, textOf, wrongType } from './fields.ts';
 import { type BindContext, retryPhrase } from './schedule.ts';
 
@@ -248,7 +250,7 @@ async function bindWork(kind: WorkKind, step: DraftStep, scope: StepScope): Prom
     case 'call':
       return bindCall(step, scope);
     case 'command':
-      return { kind, command: bindCommand(fields) };
+      return { kind, command: bindCommand(step, scope) };
     case 'handler':
       return { kind, path: notEmpty(fields, 'handler') };
     case 'emit': {
@@ -308,11 +310,16 @@ async function bindCall(step: DraftStep, scope: StepScope): Promise<StepWork> {
   return { kind: 'call', routine: routine.name };
 }
 
-function bindCommand(fields: Fields): string | readonly string[] {
+function bindCommand({ name, fields }: DraftStep, scope: StepScope): string | readonly string[] {
   const value = fields.get('command');
-  if (value?.kind !== 'list') return notEmpty(fields, 'command');
+  const given = [...(fields.object('args')?.entries.map((entry) => entry.key.text) ?? []), ...scope.params];
+  if (value?.kind !== 'list') {
+    const text = notEmpty(fields, 'command');
+    for (const message of shellWarnings(text, given)) scope.warnings.push({ message: `step ${name.text}: ${message}` });
+    return text;
+  }
   if (value.items.length === 0) throw new Diagnostic('invalid_value', 'the command is empty', { span: value.span });
-  return value.items.map((item) => textOf(item, 'command'));
+  return value.items.map((item) => commandWord(item, [...given, 'step', 'item']));
 }
 
 function notEmpty(fields: Fields, field: string): string {

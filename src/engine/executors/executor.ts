@@ -87,6 +87,9 @@ export interface Resources {
   readonly io?: string;
 }
 
+/** What `io` may be. */
+export const ioClasses = ['idle', 'best_effort', 'realtime'] as const;
+
 export interface Services {
   readonly logger: Logger;
   readonly database: TaskDatabase;

@@ -139,6 +139,29 @@ test('a key of config that a command does not know is refused, and so is a value
   expect(await mistake('{ grace: 2h }')).toMatchObject({ message: 'grace takes a duration up to 1m: grace: 10s', at: '2h' });
 });
 
+test('what a schedule adds to a procedure, and a pipeline to its steps, is checked too', async () => {
+  await db.run("UPSERT PROCEDURE report(day DATE) LANGUAGE command AS ['echo', '$day']");
+  expect(await db.mistake("UPSERT SCHEDULE job ( call: report, config: { grac: '1s' } )")).toMatchObject({
+    code: 'unknown_key',
+    hint: expect.stringMatching(/^did you mean grace\?/),
+  });
+  const step = (command: string) =>
+    `UPSERT PIPELINE p ( params: { floor: 1 }, steps: [ { name: s, command: ${command}, args: { day: 'x' } } ] )`;
+  expect(await db.mistake(step("['echo', '$flor']"))).toMatchObject({
+    code: 'undefined_parameter',
+    hint: expect.stringMatching(/\$floor/),
+    at: "'$flor'",
+  });
+  await db.run(step("['echo', '$floor', '$day', '$step', '$run_id']"));
+  const [warned] = await db.rows(step("'echo $floor'"));
+  expect(warned?.['warnings']).toEqual(['step s: $floor is a variable of the shell here: the parameter is "$CUCKOO_PARAM_FLOOR"']);
+  expect(await db.mistake("UPSERT SCHEDULE job ( command: ['true'], resources: { io: idel } )")).toMatchObject({
+    code: 'invalid_value',
+    hint: 'did you mean idle? legal: idle, best_effort, realtime',
+    at: 'idel',
+  });
+});
+
 describe('a secret', () => {
   const used = `params: { token: env('SECRET'), pin: env('PIN') }, config: { env: { TOKEN: env('SECRET') } }`;
 

@@ -6,7 +6,9 @@ import type { JsonValue } from '../../../core/jsonValue.ts';
 import { suggest } from '../../../parser/suggest.ts';
 import { runParameters } from '../../routine.ts';
 import type { TaskTarget } from '../executor.ts';
-import { variableName, wholeParameter } from './invocation.ts';
+
+/** `$name` is a parameter where it is all of an argument. */
+export const wholeParameter = /^\$([A-Za-z_]\w*)$/;
 
 const configKeys = ['cwd', 'env', 'grace'] as const;
 
@@ -44,6 +46,11 @@ export function shellWarnings(text: string, names: readonly string[]): readonly 
   return used.map((name) => `$${name} is a variable of the shell here: the parameter is "$CUCKOO_PARAM_${variableName(name)}"`);
 }
 
+/** What stands behind `CUCKOO_PARAM_`. */
+export function variableName(name: string): string {
+  return name.toUpperCase().replaceAll(/[^A-Z0-9_]/g, '_');
+}
+
 function checkConfig(config: TaskTarget['config']): void {
   for (const key of Object.keys(config)) {
     if (configKeys.some((known) => known === key)) continue;
@@ -55,7 +62,11 @@ function checkConfig(config: TaskTarget['config']): void {
       }),
     );
   }
-  const { cwd, env, grace } = config;
+  checkConfigValues(config);
+}
+
+/** A pipeline's config is for all of its steps, and may hold more. */
+export function checkConfigValues({ cwd, env, grace }: TaskTarget['config']): void {
   if (cwd !== undefined && (typeof cwd !== 'string' || cwd.trim() === '')) throw wrong(['config', 'cwd'], 'cwd', "a folder: cwd: './jobs'");
   if (env !== undefined) checkVariables(env);
   if (grace !== undefined) checkGrace(grace);

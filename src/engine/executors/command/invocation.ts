@@ -6,19 +6,20 @@ import { Diagnostic } from '../../../core/diagnostic.ts';
 import { parseDuration } from '../../../core/duration.ts';
 import type { JsonValue } from '../../../core/jsonValue.ts';
 import type { Task } from '../executor.ts';
+import { checkConfigValues, variableName, wholeParameter } from './definition.ts';
 import type { CommandOrder } from './messages.ts';
 
 /** SIGTERM first, and SIGKILL when so much time has passed. */
 const defaultGraceMs = 5_000;
 
-/** `$name` is a parameter where it is all of an argument; `$$name` is the text `$name`. */
-export const wholeParameter = /^\$([A-Za-z_]\w*)$/;
+/** Of `$$name`, the text is `$name`. */
 const escapedParameter = /^\$\$[A-Za-z_]\w*$/;
 
 /** A kernel takes no longer argument or variable. */
 const mostBytes = 128 * 1024 - 1;
 
 export function invocationOf(task: Task, home: string): Pick<CommandOrder, 'call' | 'folder' | 'variables' | 'graceMs'> {
+  checkConfigValues(task.config);
   const { cwd, env, grace } = task.config;
   const own = ownValues(task);
   const call = typeof task.call === 'string' ? task.call : task.call.map((element) => argumentOf(element, task, own));
@@ -67,10 +68,6 @@ function argumentOf(element: string, { params }: Task, own: Readonly<Record<stri
 function textOf(value: JsonValue): string | null {
   if (value === null) return null;
   return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
-export function variableName(name: string): string {
-  return name.toUpperCase().replaceAll(/[^A-Z0-9_]/g, '_');
 }
 
 function checkSize(name: string, value: string | null): void {

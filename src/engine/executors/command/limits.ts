@@ -2,7 +2,7 @@
 // What cannot be enforced here is said in words, never dropped.
 
 import { spawn } from 'node:child_process';
-import type { Resources } from '../executor.ts';
+import type { ioClasses, Resources } from '../executor.ts';
 import { type ControlGroup, ControlGroups, entering } from './controlGroup.ts';
 import { findProgram } from './executable.ts';
 import type { Enforcement } from './messages.ts';
@@ -17,7 +17,11 @@ export interface Limit {
   readonly notes: readonly string[];
 }
 
-const ioClasses: Readonly<Record<string, number>> = { idle: 3, best_effort: 2, realtime: 1 };
+/** As `ionice` knows them. */
+const ioClassNumbers: Readonly<Record<string, number>> = { idle: 3, best_effort: 2, realtime: 1 } satisfies Record<
+  (typeof ioClasses)[number],
+  number
+>;
 
 /** A brake for what takes everything between two looks: generous, because a program may set aside more than it takes. */
 const brakeFactor = 2;
@@ -89,7 +93,7 @@ export class Limits {
       else notes.push(`${wanted} is not enforced: ${refused}`);
     };
     if (nice !== undefined && nice !== 0) await take('nice', `nice: ${nice}`, ['-n', String(nice)]);
-    const ioClass = io === undefined ? undefined : ioClasses[io.toLowerCase()];
+    const ioClass = io === undefined ? undefined : ioClassNumbers[io.toLowerCase()];
     if (ioClass !== undefined) await take('ionice', `io: ${io}`, ['-c', String(ioClass)]);
     return { words, notes };
   }
