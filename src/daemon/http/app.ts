@@ -15,6 +15,7 @@ import { mustBeOurs } from './origin.ts';
 import { Refusal } from './problem.ts';
 import { RateLimit } from './rate.ts';
 import { type Desk, mustBeAllowed, mustNotBeTooOften } from './route.ts';
+import { sqlRoute } from './sql.ts';
 import { Statements } from './statements.ts';
 
 export interface AppParts {
@@ -98,6 +99,7 @@ export function createApp(parts: AppParts): App {
     app.use(`${sessionsPath}/*`, onlyAdmins);
     app.route('/', parts.sessions);
   }
+  sqlRoute(desk);
   documentRoute(desk);
   app.notFound((context) => notFound(desk, context));
   app.onError((error, context) => refused(parts, error, context));

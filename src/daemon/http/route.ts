@@ -142,10 +142,17 @@ function jsonIn(text: string): unknown {
     try {
       readJson(text);
     } catch (better) {
-      if (better instanceof Diagnostic) throw new Refusal(better, { status: 400, source: 'body' });
+      if (better instanceof Diagnostic) throw inBody(better);
     }
     throw new Refusal(new Diagnostic('syntax_error', 'the body is not JSON', { cause: error }));
   }
+}
+
+/** A mistake in the text of a body, which our reader takes for a file. */
+export function inBody(error: Diagnostic, { sql, status = 400 }: { readonly sql?: string; readonly status?: number } = {}): Refusal {
+  const { code, message, span, hint, cause, more } = error;
+  const inOurWords = new Diagnostic(code, message.replace(/^the file\b/, 'the body'), { span, hint, cause, more });
+  return new Refusal(inOurWords, { status, source: 'body', sql });
 }
 
 function checked<Schema extends z.ZodType>(schema: Schema | undefined, given: unknown, where: string): z.output<Schema> {

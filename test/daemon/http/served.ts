@@ -40,6 +40,9 @@ export class Served {
   doors!: Doors;
   readonly tokens = new Map<string, string>();
   readonly #sockets = new Set<Socket>();
+  /** Those that are open, each with what it executes. */
+  readonly sessions = new Map<object, string>();
+  #lookers: (() => void)[] = [];
 
   async open(parts: Partial<AppParts> = {}, options: EngineOptions = {}): Promise<this> {
     this.engine = await openEngine(join(this.folder, 'my.duckdb'), {
@@ -50,6 +53,7 @@ export class Served {
       ...options,
     });
     await this.engine.scheduler.start();
+    this.#watchSessions();
     this.access = Access.open({ folder: join(this.folder, 'state'), clock: systemClock });
     this.tokens.set('admin', readFileSync(this.access.tokenPath, 'utf8').trim());
     for (const role of ['viewer', 'operator'] as const) this.tokens.set(role, this.access.create({ name: `the ${role}`, role }));
@@ -57,6 +61,37 @@ export class Served {
     this.app = createApp({ engine: this.engine, access: this.access, logger, clock: systemClock, state: () => this.state, ...parts });
     this.doors = await listen({ app: this.app, clock: systemClock, tcp: { host: '127.0.0.1', port: 0 }, unixPath: this.unixPath });
     return this;
+  }
+
+  #watchSessions(): void {
+    const { engine } = this;
+    const open = engine.session.bind(engine);
+    const tell = (): void => {
+      for (const look of this.#lookers.splice(0)) look();
+    };
+    engine.session = async (options) => {
+      const session = await open(options);
+      this.sessions.set(session, '');
+      const [execute, close] = [session.execute.bind(session), session.close.bind(session)];
+      session.execute = (text, parameters) => {
+        this.sessions.set(session, text);
+        tell();
+        return execute(text, parameters);
+      };
+      session.close = async () => {
+        await close();
+        this.sessions.delete(session);
+        tell();
+      };
+      return session;
+    };
+  }
+
+  /** Answers when a session executes such a statement, or when none does any more. */
+  async executing(matches: RegExp, wanted = true): Promise<void> {
+    while ([...this.sessions.values()].some((text) => matches.test(text)) !== wanted) {
+      await new Promise<void>((resolve) => this.#lookers.push(resolve));
+    }
   }
 
   get unixPath(): string {
@@ -67,28 +102,29 @@ export class Served {
     return this.doors.port ?? 0;
   }
 
-  /** The answer as it begins; its body comes by itself. */
-  begin(
-    path: string,
-    { method = 'GET', headers = {}, body, as = 'admin', door = 'tcp' }: Asking = {},
-  ): Promise<IncomingMessage & { asked: ClientRequest }> {
+  request(path: string, { method = 'GET', headers = {}, body, as = 'admin', door = 'tcp' }: Asking = {}): ClientRequest {
     const token = as === null || door === 'unix' ? undefined : (this.tokens.get(as) ?? as);
-    const text = body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+    const content = body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+    const own = {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(content === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) }),
+      ...headers,
+    };
+    const asked = request({
+      ...(door === 'unix' ? { socketPath: this.unixPath } : { host: '127.0.0.1', port: this.port }),
+      path,
+      method,
+      agent: false,
+      headers: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== '')),
+    });
+    asked.end(content);
+    return asked;
+  }
+
+  /** The answer as it begins; its body comes by itself. */
+  begin(path: string, asking: Asking = {}): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const asked = request({
-        ...(door === 'unix' ? { socketPath: this.unixPath } : { host: '127.0.0.1', port: this.port }),
-        path,
-        method,
-        agent: false,
-        headers: {
-          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-          ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
-          ...headers,
-        },
-      });
-      asked.on('response', (response) => resolve(Object.assign(response, { asked })));
-      asked.on('error', reject);
-      asked.end(text);
+      this.request(path, asking).on('response', resolve).on('error', reject);
     });
   }
 
