@@ -6,6 +6,31 @@ import { suggest } from '../parser/suggest.ts';
 import { type Mode, modes } from './render/mode.ts';
 import { cuckooVersion, duckdbVersion } from './version.ts';
 
+/** First words that are no file: see commands/. A file of such a name is written ./status. */
+export const commandNames = [
+  'daemon',
+  'status',
+  'list_jobs',
+  'job_status',
+  'enable_job',
+  'disable_job',
+  'run_job',
+  'history',
+  'logs',
+  'cancel',
+  'stop',
+  'doctor',
+  'service',
+  'completion',
+  'token',
+  'config',
+] as const;
+export type CommandName = (typeof commandNames)[number];
+
+export function isCommand(word: string | undefined): word is CommandName {
+  return commandNames.some((name) => name === word);
+}
+
 export interface CommandLine {
   /** The database; undefined where none was named. */
   readonly file: string | undefined;
@@ -98,11 +123,22 @@ says otherwise; a script never does. Of a file with schedules that you have not 
 before, nothing runs until RESUME SCHEDULER.
 -c and -f run in the order given. A script stops at its first error, names its place and leaves the rest undone.
 
+Commands (cuckoo COMMAND --help tells more):
+  daemon        own the file, run what falls due, and serve
+  status, list_jobs, job_status, enable_job, disable_job, run_job, history, logs, cancel
+                ask and tell the daemon, or open the file where there is none
+  stop, doctor, service, completion, token, config
+
 Exit codes:
   0    all was done
   1    a statement or a file was wrong
   2    the command line was wrong
+  3    no daemon answers
   4    the database is held by another process
+  5    the daemon lets nobody in without a token it knows
+  6    the configuration is wrong
+  7    a run that was waited for did not succeed
+  70   a mistake in cuckoo
   130  interrupted (Ctrl-C); an open transaction was rolled back
 
 Environment:
@@ -117,7 +153,7 @@ Examples:
   cuckoo --format csv -c 'FROM beats' > beats.csv
   cuckoo jobs.duckdb < setup.sql`;
 
-function usage(error: unknown): unknown {
+export function usage(error: unknown): unknown {
   if (error instanceof Diagnostic || !(error instanceof CommanderError)) return error;
   // Commander writes `error: .. (Did you mean --format?)`.
   const text = error.message.replace(/^error:\s*/, '');

@@ -10,6 +10,8 @@ export interface Config {
   readonly historyPath: string | undefined;
   /** Where it is kept what this user has committed and run. */
   readonly trustPath: string | undefined;
+  /** Where this user's tokens are kept. */
+  readonly stateFolder: string | undefined;
   readonly color: boolean;
   /** A terminal that moves its cursor; without one, lines are read as they come. */
   readonly canEdit: boolean;
@@ -38,6 +40,7 @@ export function readConfig(environment: Environment = process.env): Config {
     file: given(environment.CUCKOO_FILE) ?? './cuckoo.duckdb',
     historyPath: statePath(environment, 'history'),
     trustPath: statePath(environment, 'trust'),
+    stateFolder: stateFolder(environment),
     // https://no-color.org: set and not empty, whatever it holds.
     color: given(environment.NO_COLOR) === undefined && !isDumb,
     canEdit: !isDumb,
@@ -47,11 +50,16 @@ export function readConfig(environment: Environment = process.env): Config {
 }
 
 function statePath(environment: Environment, name: string): string | undefined {
+  const folder = stateFolder(environment);
+  return folder === undefined ? undefined : join(folder, name);
+}
+
+function stateFolder(environment: Environment): string | undefined {
   const state = given(environment.XDG_STATE_HOME);
   // The XDG specification: a path that is not absolute is ignored.
-  if (state !== undefined && isAbsolute(state)) return join(state, 'cuckoo', name);
+  if (state !== undefined && isAbsolute(state)) return join(state, 'cuckoo');
   const home = given(environment.HOME) ?? given(homedir());
-  return home === undefined ? undefined : join(home, '.local', 'state', 'cuckoo', name);
+  return home === undefined ? undefined : join(home, '.local', 'state', 'cuckoo');
 }
 
 function given(value: string | undefined): string | undefined {

@@ -161,7 +161,8 @@ function mustBeSafe({ listen, tlsCert, tlsKey, behindProxy }: DaemonConfig): voi
 
 // ---- Where values stand ----
 
-function flagsOf({ flags }: ConfigSources): Stated[] {
+function flagsOf({ flags: given }: ConfigSources): Stated[] {
+  const flags: Readonly<Record<string, unknown>> = { ...given, hostNames: given['hostName'] };
   const known = Object.entries(keys as Record<string, KeyDefinition>);
   const stated = known.flatMap(([key, { flag = `--${key}` }]) =>
     flags[key] === undefined ? [] : [{ key, value: flags[key], origin: flag }],

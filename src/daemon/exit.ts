@@ -6,7 +6,13 @@ export const exitCodes = {
   done: 0,
   failed: 1,
   usage: 2,
+  noDaemon: 3,
   locked: 4,
+  refused: 5,
+  config: 6,
+  jobFailed: 7,
+  timedOut: 8,
+  internal: 70,
   hangup: 129,
   interrupted: 130,
   outputClosed: 141,
@@ -16,8 +22,20 @@ export const exitCodes = {
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 export function exitCodeOf(diagnostic: Diagnostic): ExitCode {
-  if (diagnostic.code === 'usage') return exitCodes.usage;
-  return diagnostic.code === 'file_locked' ? exitCodes.locked : exitCodes.failed;
+  switch (diagnostic.code) {
+    case 'usage':
+      return exitCodes.usage;
+    case 'unreachable':
+      return exitCodes.noDaemon;
+    case 'file_locked':
+      return exitCodes.locked;
+    case 'invalid_config':
+      return exitCodes.config;
+    case 'internal':
+      return exitCodes.internal;
+    default:
+      return exitCodes.failed;
+  }
 }
 
 /** Whatever was thrown, as the house's one error: what is none of ours is a mistake in cuckoo. */

@@ -10,6 +10,7 @@ describe('the environment', () => {
       canEdit: true,
       historyPath: '/home/ada/.local/state/cuckoo/history',
       trustPath: '/home/ada/.local/state/cuckoo/trust',
+      stateFolder: '/home/ada/.local/state/cuckoo',
       poolSize: 4,
       environment: { HOME: '/home/ada' },
     });
