@@ -6,7 +6,7 @@ import { type TestDatabase, test } from '../../support/database.ts';
 const odd = {
   quotes: `it's "quoted" '' "" \`and\` $$dollars$$ $tag$x$tag$`,
   newlines: 'a\nb\r\nc\td\u2028e\u0085f',
-  dollars: '$1 $name $ ${x} $$',
+  dollars: `$1 $name $ \${x} $$`,
   semicolons: '; DROP TABLE t; -- nothing /* at */ all',
   backslashes: 'C:\\temp\\new \\u0041 \\0 \\\\',
   percent: '%s %d 100% ?, ?1',
