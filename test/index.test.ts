@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Database, Diagnostic, open, type TimestampTz } from '../src/index.ts';
+import { type Database, Diagnostic, type HandlerContext, open, type Task, TaskEnd, type TimestampTz } from '../src/index.ts';
 
 let folder: string;
 let db: Database;
@@ -146,5 +146,42 @@ describe('the library', () => {
     await db.close();
     await db.close();
     await expect(db.sql('SELECT 1')).rejects.toMatchObject({ code: 'closed' });
+  });
+});
+
+describe('what a host adds', () => {
+  test('is there before the scheduler starts, goes with the database, and is checked', async () => {
+    const path = join(folder, 'host.duckdb');
+    const finished: unknown[] = [];
+    const first = await open(path);
+    await first.sql("UPSERT SCHEDULE start ( sched: '@reboot', handler: 'greet', max_retries: 0 )");
+    await first.close();
+    const options = {
+      handlers: { greet: ({ attempt }: HandlerContext) => `hello ${attempt}` },
+      executors: { shout: { execute: async ({ call }: Task) => `${call}!` } },
+    };
+    const host = await open(path, { ...options, scheduler: true });
+    const ran = new Promise<void>((resolve) => {
+      host.on('run:finished', ({ state, result }) => {
+        finished.push([state, result]);
+        resolve();
+      });
+    });
+    await ran;
+    expect(finished).toEqual([['succeeded', 'hello 1']]);
+    await host.sql("UPSERT SCHEDULE loud ( exe: shout, call: 'hey' )");
+    expect(await host.jobs.run('loud')).toMatchObject({ state: 'succeeded', result: 'hey!' });
+    expect(() => host.handler('greet', () => 1)).toThrow('there is a handler greet already');
+    const takeAway = host.handler('other', () => new TaskEnd({ result: 1, notes: ['told'] }));
+    takeAway();
+    // The same file, opened again, shares the engine: what is registered there is there here.
+    await expect(open(path, options)).rejects.toMatchObject({ code: 'duplicate_object' });
+    const guest = await open(path);
+    expect(await guest.jobs.run('loud')).toMatchObject({ result: 'hey!' });
+    await host.close();
+    expect(await guest.jobs.run('loud')).toMatchObject({ state: 'failed', reason: expect.stringContaining('there is no executor shout') });
+    await guest.close();
+    await expect(open(path, { handlers: { 'a b': () => 1 } })).rejects.toMatchObject({ code: 'invalid_name' });
+    await expect(open(path, { executors: { shout: 7 } } as never)).rejects.toMatchObject({ code: 'usage' });
   });
 });

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
@@ -122,6 +124,26 @@ describe('a handler in a process of its own', () => {
     expect(existsSync(join('/proc', String(pid)))).toBe(false);
     await running;
   });
+});
+
+test('a handler in a process of its own ends with a scheduler that is killed, also in the middle of a loop', async ({ db }) => {
+  const path = writeHandler(
+    db,
+    'outlives.mjs',
+    'context.progress(null, String(process.pid));\nawait new Promise((resolve) => setTimeout(resolve, 100));\nfor (;;) {}',
+  );
+  const host = `
+    import { open } from '${join(process.cwd(), 'dist/index.js')}';
+    const db = await open('${join(db.folder, 'host.duckdb')}');
+    db.on('run:progress', ({ message }) => process.stdout.write(message + '\\n'));
+    await db.sql("UPSERT SCHEDULE h ( handler: '${path}', isolation: process )");
+    await db.jobs.run('h');`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', host], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [text] = (await once(child.stdout, 'data')) as [Buffer];
+  const pid = Number(String(text).trim());
+  expect(existsSync(`/proc/${pid}`)).toBe(true);
+  child.kill('SIGKILL');
+  await ends(pid);
 });
 
 describe('a handler in a thread', () => {

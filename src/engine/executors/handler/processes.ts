@@ -8,7 +8,7 @@ import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock, Timer } from '../../../scheduler/clock.ts';
 import type { RunError } from '../../../scheduler/run.ts';
 import type { ControlGroup } from '../command/controlGroup.ts';
-import { defaultPath } from '../command/executable.ts';
+import { defaultPath, findProgram } from '../command/executable.ts';
 import { endFamily, type Family, GroupFamily } from '../command/family.ts';
 import { type Limit, Limits } from '../command/limits.ts';
 import { ProcessTable } from '../command/processTable.ts';
@@ -29,10 +29,11 @@ const mostLastLines = 20;
 
 /** Control groups are numbered by process: one book for all databases that are open in this one. */
 let limits: Promise<Limits> | undefined;
+let leash: Promise<readonly string[]> | undefined;
 
 const alive = new Set<number>();
 
-/** They are not to outlive this process. One that dies without a word takes those with it that are not caught in a loop. */
+/** They are not to outlive this process; where it dies without a word, the kernel does this, and the end of their channel. */
 function endAll(): void {
   for (const pid of alive) killGroup(pid);
 }
@@ -52,8 +53,10 @@ export class Processes {
   async run(task: Task, module: HandlerModule): Promise<TaskEnd> {
     if (!exists(module)) throw notThere(module);
     limits ??= Limits.find('cgroup', this.#path);
+    leash ??= findLeash(this.#path);
+    const words = await leash;
     const limit = await (await limits).prepare(task.resources);
-    const run = new ProcessRun(task, module, { clock: this.#clock, table: this.#table, limit });
+    const run = new ProcessRun(task, module, { clock: this.#clock, table: this.#table, limit, leash: words });
     const ended = run.run();
     this.#running.add(ended);
     try {
@@ -74,6 +77,8 @@ interface ProcessParts {
   readonly clock: Clock;
   readonly table: ProcessTable;
   readonly limit: Limit;
+  /** What a program is started with so that it ends with this process. */
+  readonly leash: readonly string[];
 }
 
 class ProcessRun {
@@ -139,10 +144,11 @@ class ProcessRun {
   }
 
   #start(): ChildProcess {
-    const { script } = this.#parts.limit;
+    const { leash, limit } = this.#parts;
+    const { script } = limit;
     const { memoryBytes } = this.#task.resources;
     const heap = memoryBytes === undefined ? [] : [`--max-old-space-size=${Math.max(Math.floor(memoryBytes / 1024 / 1024), 16)}`];
-    const words = [process.execPath, ...inherited(process.execArgv), ...heap, entryOf('process')];
+    const words = [...leash, process.execPath, ...inherited(process.execArgv), ...heap, entryOf('process')];
     const [program = '', ...rest] = script === undefined ? words : ['/bin/sh', '-c', script, 'sh', ...words];
     return spawn(program, rest, {
       // A process group of its own, so that what it starts ends with it.
@@ -249,6 +255,18 @@ class ProcessRun {
     const how = signal === null ? `its process ended with exit code ${code}` : `its process was ended by ${signal}`;
     return { code: 'run_failed', message: `${how} before it answered`, detail };
   }
+}
+
+/** A loop that never ends does not hear that its channel has closed; the kernel can be asked to end it. */
+function findLeash(path: string): Promise<readonly string[]> {
+  const program = findProgram('setpriv', '/', path);
+  if (program === undefined) return Promise.resolve([]);
+  const words = [program, '--pdeathsig', 'KILL'];
+  return new Promise((resolve) => {
+    const trial = spawn(program, [...words.slice(1), process.execPath, '--version'], { stdio: 'ignore' });
+    trial.on('error', () => resolve([]));
+    trial.on('exit', (code) => resolve(code === 0 ? words : []));
+  });
 }
 
 /** Its process group, and with a control group also those that have left it. */
