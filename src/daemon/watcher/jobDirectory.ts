@@ -79,6 +79,7 @@ const gatherMs = 40;
 const stableMs = 300;
 /** So long a file must be missing: `rm -r` takes the files first, and some editors delete before they write. */
 const missingMs = 500;
+const mostMissingMs = 10_000;
 /** Where no notice comes, changes are found by looking; of many files less often. */
 const leastPollMs = 1500;
 const pollCostFactor = 100;
@@ -376,12 +377,17 @@ class WatchedDirectory implements JobDirectory {
         toRead.push(path);
       } else if (readsAll) toRead.push(path);
     }
+    let newest = 0;
     for (const [path, held] of this.#held) {
       if (files.has(path) || closed.some((prefix) => path.startsWith(prefix))) continue;
-      held.missingSince ??= now;
       // What it defines may be in another file now.
-      if (held.missingSince === now) this.#plans = true;
-      if (now - held.missingSince < missingMs) continue;
+      if (held.missingSince === undefined) this.#plans = true;
+      held.missingSince ??= now;
+      newest = Math.max(newest, held.missingSince);
+    }
+    // While files go one after the other, the directory may be the next.
+    for (const [path, { missingSince }] of this.#held) {
+      if (missingSince === undefined || (now - newest < missingMs && now - missingSince < mostMissingMs)) continue;
       this.#held.delete(path);
       this.#plans = true;
     }
@@ -431,7 +437,7 @@ class WatchedDirectory implements JobDirectory {
       waitMs = Math.min(waitMs ?? ms, ms);
     };
     for (const held of this.#held.values()) {
-      if (held.missingSince !== undefined) waits(Math.max(0, held.missingSince + missingMs - now));
+      if (held.missingSince !== undefined) waits(Math.max(gatherMs, held.missingSince + missingMs - now));
       if (held.unsettled === undefined) continue;
       if (now - held.since >= stableMs) this.#take(held, held.unsettled);
       else waits(held.since + stableMs - now);

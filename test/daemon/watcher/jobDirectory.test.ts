@@ -244,10 +244,10 @@ describe('what is not there drops nothing', () => {
   });
 
   test('rm -r takes the files first, and still the directory is gone', async ({ watched }) => {
-    for (let at = 0; at < 40; at++) watched.write(`j${at}.json`, job(`j${at}`));
+    for (let at = 0; at < 20; at++) watched.write(`j${at}.json`, job(`j${at}`));
     await watched.start();
     await watched.told('what its files have made stays', () => execFileSync('rm', ['-r', watched.directory]));
-    expect((await watched.schedules()).length).toBe(40);
+    expect((await watched.schedules()).length).toBe(20);
   });
 
   test('an empty directory in its place, as where something was mounted', async ({ watched }) => {
@@ -419,9 +419,9 @@ test('many files at once are scheduled in a few transactions', async ({ watched 
   watched.database.engine.scheduler.events.on('definitions:changed', () => {
     commits += 1;
   });
-  for (let at = 0; at < 120; at++) watched.write(`j${at}.json`, { job_id: `j${at}`, sql: 'SELECT 1' });
+  for (let at = 0; at < 60; at++) watched.write(`j${at}.json`, { job_id: `j${at}`, sql: 'SELECT 1' });
   await watched.jobs.reload();
-  expect((await watched.schedules()).length).toBe(120);
+  expect((await watched.schedules()).length).toBe(60);
   expect(commits).toBeLessThan(20);
 });
 

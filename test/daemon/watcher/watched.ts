@@ -31,6 +31,8 @@ export class Watched {
     };
     const logger = { info: write('info'), warn: write('warn'), error: write('error') };
     this.#jobs = await startJobDirectory({ engine, directory, logger, clock });
+    // On a busy machine the start may have been content before everything was carried out.
+    await this.#jobs.reload();
     return this.#jobs;
   }
 
