@@ -71,11 +71,11 @@ describe('an atomic pipeline', () => {
   test('ends at a timeout of its own or of a step, and nothing of it stays', async ({ db }) => {
     await db.run('CREATE TABLE t (i INTEGER)');
     const slow = `{ name: a, sql: 'INSERT INTO t VALUES (1)' }, { name: b, sql: 'SELECT sum(a.i * b.i) FROM range(100000000) a(i), range(100000000) b(i)'`;
-    await define(db, `${slow} }`, `${atomic}, timeout: 100ms`);
-    expect(await db.rows('RUN PIPELINE p')).toMatchObject([{ state: 'timed_out', reason: 'it ran longer than its timeout of 100ms' }]);
+    await define(db, `${slow} }`, `${atomic}, timeout: 1s`);
+    expect(await db.rows('RUN PIPELINE p')).toMatchObject([{ state: 'timed_out', reason: 'it ran longer than its timeout of 1s' }]);
     expect((await stepRows(db)).map((row) => row['state'])).toEqual(['cancelled', 'cancelled']);
-    await define(db, `${slow}, timeout: 100ms }`, atomic);
-    expect(await db.rows('RUN PIPELINE p')).toMatchObject(failed('step b: it ran longer than its timeout of 100ms'));
+    await define(db, `${slow}, timeout: 1s }`, atomic);
+    expect(await db.rows('RUN PIPELINE p')).toMatchObject(failed('step b: it ran longer than its timeout of 1s'));
     expect((await stepRows(db)).map((row) => row['state'])).toEqual(['cancelled', 'timed_out']);
     expect(await db.rows('FROM t')).toEqual([]);
   });

@@ -270,10 +270,10 @@ describe('a step', () => {
 
 describe('a run that is ended', () => {
   /** The run, once its step `slow` is at work. */
-  async function begun(db: TestDatabase, steps: string, more = '', schedule = ''): Promise<{ runId: string; file: string }> {
+  async function begun(db: TestDatabase, steps: string): Promise<{ runId: string; file: string }> {
     const file = join(db.folder, 'begun');
-    await define(db, steps.replaceAll('$FILE', file), more);
-    await db.run(`UPSERT SCHEDULE p ( exe: pipeline, call: p, max_retries: 0${schedule} )`);
+    await define(db, steps.replaceAll('$FILE', file));
+    await db.run('UPSERT SCHEDULE p ( exe: pipeline, call: p, max_retries: 0 )');
     await db.engine.scheduler.start();
     const [run] = await db.rows('RUN SCHEDULE p');
     await expect.poll(() => existsSync(file), { timeout: 10_000, interval: 20 }).toBe(true);
@@ -306,11 +306,19 @@ describe('a run that is ended', () => {
   });
 
   test('by its own timeout ends them the same way; the schedule’s stands over the pipeline’s', async ({ db }) => {
-    const { runId } = await begun(db, steps, ', timeout: 1s');
-    expect(await db.engine.scheduler.finished(runId)).toMatchObject({ state: 'timed_out', reason: 'it ran longer than its timeout of 1s' });
-    const rows = await stepRows(db, 'step, state, reason');
-    expect(rows).toContainEqual({ step: 'cmd', state: 'cancelled', reason: 'the pipeline ran longer than its timeout of 1s' });
-    expect(rows).toContainEqual({ step: 'query', state: 'cancelled', reason: 'the pipeline ran longer than its timeout of 1s' });
+    await define(db, steps.replaceAll('$FILE', '/dev/null'), ', timeout: 3s');
+    await db.run('UPSERT SCHEDULE p ( exe: pipeline, call: p, max_retries: 0 )', 'UPSERT SCHEDULE q LIKE p ( timeout: 2s )');
+    for (const [schedule, timeout] of [
+      ['p', '3s'],
+      ['q', '2s'],
+    ]) {
+      const reason = `it ran longer than its timeout of ${timeout}`;
+      expect(await db.rows(`RUN SCHEDULE ${schedule}`)).toMatchObject([{ state: 'timed_out', reason }]);
+      const rows = await stepRows(db, 'step, state, reason');
+      const cancelled = { state: 'cancelled', reason: `the pipeline ran longer than its timeout of ${timeout}` };
+      expect(rows).toContainEqual({ step: 'cmd', ...cancelled });
+      expect(rows).toContainEqual({ step: 'query', ...cancelled });
+    }
   });
 
   test('tells how far it is', async ({ db }) => {

@@ -106,13 +106,12 @@ async function makeEmpty(
   result: KnownResult,
   paths: readonly (readonly string[])[],
 ): Promise<boolean> {
-  const { sql } = stage.parts;
-  const body = sqlBodyOf(step, await stage.read((reader) => stage.procedures.of(step, reader, sql)));
+  const body = sqlBodyOf(step, await stage.procedureOf(step));
   const [only, second] = body?.statements ?? [];
   const table = stage.place.table(as);
   const keeping = only === undefined || second !== undefined ? undefined : keepingText(only.text, { table, item: 0, isThere: false });
   if (body === undefined || keeping === undefined) return false;
-  await stage.onConnection(step, async (connection) => {
+  await stage.onConnection(step, await stage.textsOf(step, body), async (connection) => {
     const { types } = await readPortion(connection, result, paths, { place: stage.place, from: 0, most: 0 });
     const values = new Map(paths.map((path, at) => [pathKey(path), new Typed({ value: null, type: types[at] ?? { kind: 'NULL' } })]));
     const given = await givenToStep(step, { index: 0, values }, (name, path) => stage.firstOf(connection, name, path));

@@ -69,6 +69,13 @@ export function viewsText(results: readonly KnownResult[], place: Place, missing
     .join('; ');
 }
 
+/** Those whose names stand anywhere in these texts: more than are meant, and never fewer. */
+export function namedIn(texts: readonly string[], results: readonly KnownResult[]): readonly KnownResult[] {
+  if (results.length === 0) return results;
+  const all = nameKey(texts.join('\n'));
+  return results.filter(({ name }) => all.includes(nameKey(name)));
+}
+
 /** Where the rows of a statement go. */
 export interface Target {
   readonly table: string;

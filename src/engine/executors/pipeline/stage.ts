@@ -1,18 +1,23 @@
 // What all steps of a run share while they run side by side: the results that are there, what was done before, what ends them all,
 // the connections they work on and the rows they leave.
 
+import { setMaxListeners } from 'node:events';
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import { nameKey } from '../../../core/name.ts';
 import { Turnstile } from '../../../core/turnstile.ts';
 import { noPast, type Past, pastKey, type StepRun } from '../../../scheduler/pipeline.ts';
 import type { StopReason } from '../../../scheduler/ports.ts';
-import type { PipelineStep } from '../../routine.ts';
+import { callOf } from '../../calls.ts';
+import type { PipelineStep, Procedure } from '../../routine.ts';
+import { Catalogue } from '../../store/duckdb/catalogue.ts';
 import { Connection, type Typed } from '../../store/duckdb/connection.ts';
 import { stepSql } from '../../store/duckdb/stepRows.ts';
 import type { Ending } from '../ending.ts';
 import type { Bindings } from '../statements.ts';
+import { withCalled } from '../transaction.ts';
 import { firstIn, Graph, type Item, type PipelineJob, type PipelineParts, Procedures } from './job.ts';
-import { durablePlace, type KnownResult, type Place, type Target, viewsText } from './results.ts';
+import { durablePlace, type KnownResult, namedIn, type Place, type Target, viewsText } from './results.ts';
+import type { SqlBody } from './sqlStep.ts';
 import { rowOf, type StepEnd, type Unit } from './stepEnd.ts';
 
 export class Stage {
@@ -42,6 +47,7 @@ export class Stage {
   readonly #turnstile = new Turnstile();
   #reader: Promise<Connection> | undefined;
   #begun: Promise<void> | undefined;
+  readonly #texts = new Map<string, Promise<readonly string[]>>();
   readonly #tell: (step: string, part: number | null, message: string) => void;
 
   constructor(parts: PipelineParts, job: PipelineJob, ending: Ending, tell: Stage['tell']) {
@@ -52,6 +58,8 @@ export class Stage {
     this.place = durablePlace(parts.sql.database, job.run.runId);
     this.#ending = ending;
     this.#tell = tell;
+    // A thousand items may be at work at once.
+    setMaxListeners(0, this.#ends.signal);
   }
 
   // ---- How it ends ----
@@ -110,6 +118,24 @@ export class Stage {
     this.#tell(step, part, message);
   }
 
+  /** undefined: it calls none, or none that is there. */
+  async procedureOf(step: PipelineStep): Promise<Procedure | undefined> {
+    if (step.work.kind !== 'call') return undefined;
+    return this.read((reader) => this.procedures.of(step, reader, this.parts.sql));
+  }
+
+  /** The SQL of a step, and of the procedures that it calls: looked up once for all of its items. */
+  textsOf({ name }: PipelineStep, { statements }: SqlBody): Promise<readonly string[]> {
+    const known = this.#texts.get(name);
+    if (known !== undefined) return known;
+    const calls = statements.some(({ text }) => callOf(text) !== undefined);
+    const texts = calls
+      ? this.read((reader) => withCalled(statements, new Catalogue(reader, this.parts.sql)))
+      : Promise.resolve(statements.map(({ text }) => text));
+    this.#texts.set(name, texts);
+    return texts;
+  }
+
   // ---- Connections ----
 
   /** On the connection that only reads: one question at a time. */
@@ -123,12 +149,13 @@ export class Stage {
     }
   }
 
-  /** On a connection of the step's own, which knows the results before it by their names. */
-  onConnection<T>(step: PipelineStep, work: (connection: Connection) => Promise<T>): Promise<T> {
+  /** On a connection of the step's own, which knows the results before it by their names: those that `texts` may name. */
+  onConnection<T>(step: PipelineStep, texts: readonly string[], work: (connection: Connection) => Promise<T>): Promise<T> {
+    const named = namedIn(texts, this.graph.visibleTo(step));
     const use = async (): Promise<T> => {
       const connection = new Connection(await this.parts.database.connect());
       try {
-        const views = viewsText(this.graph.visibleTo(step), this.place, this.missing);
+        const views = viewsText(named, this.place, this.missing);
         if (views !== '') await connection.send(views, 'none');
         return await work(connection);
       } finally {

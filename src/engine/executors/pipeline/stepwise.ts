@@ -200,7 +200,7 @@ class Stepwise {
     const stage = this.#stage;
     const unit: Unit = { step, item: null, attempt: 1, startedAt: stage.parts.clock.now() };
     try {
-      const value = await stage.onConnection(step, (connection) =>
+      const value = await stage.onConnection(step, [condition], (connection) =>
         askCondition(connection.until(stage.signal), condition, stage.bindings, this.#job.zone),
       );
       if (value === true) return undefined;

@@ -94,7 +94,7 @@ async function tryOnce(stage: Stage, unit: Unit): Promise<Tried> {
   const { work } = step;
   try {
     if (work.kind === 'emit') return await emit(stage, unit, work.event);
-    const procedure = await stage.read((reader) => stage.procedures.of(step, reader, stage.parts.sql));
+    const procedure = await stage.procedureOf(step);
     const body = sqlBodyOf(step, procedure);
     if (body !== undefined) return await trySql(stage, unit, body);
     return await tryTask(stage, unit, procedure);
@@ -133,7 +133,8 @@ async function trySql(stage: Stage, unit: Unit, body: SqlBody): Promise<Tried> {
     effects: (own: Connection) => effectsOfBody(body, own, sql),
     perform,
   };
-  const execution = await stage.onConnection(step, (connection) => executeTransaction(connection, work, clock, stage.signal));
+  const texts = await stage.textsOf(step, body);
+  const execution = await stage.onConnection(step, texts, (connection) => executeTransaction(connection, work, clock, stage.signal));
   return triedBy(stage, unit, try_, execution);
 }
 
@@ -271,7 +272,7 @@ const goesOn: StepReaction = { kind: 'continue', actions: [] };
 
 function procedureOf(stage: Stage, step: PipelineStep): Promise<Procedure | undefined> {
   // Where it cannot be looked up the step itself will say so.
-  return stage.read((reader) => stage.procedures.of(step, reader, stage.parts.sql)).catch(() => undefined);
+  return stage.procedureOf(step).catch(() => undefined);
 }
 
 /** An action as a step of its own, which is told what happened where its procedure asks for it. */

@@ -62,7 +62,7 @@ export async function commitStep(
   step: StepRun,
   { isGuarded, onSend }: Pick<Committing, 'isGuarded' | 'onSend'>,
 ): Promise<'removed' | 'fenced'> {
-  const written = await connection.send(stepSql(sql.ledger).insert([step], isGuarded ? ` WHERE ${isRemembered}` : ''), 'open');
+  const written = await connection.send(stepSql(sql.ledger).insertOne(step, isGuarded ? isRemembered : 'true'), 'open');
   if (written !== 1) return 'fenced';
   onSend('removed');
   await connection.send('COMMIT', 'none');

@@ -27,8 +27,11 @@ export function stepSql(ledger: string) {
   const { whereStillOpen } = ledgerSql(ledger);
   const table = `${ledger}.closed_step`;
   return {
-    /** Only while their run is open, and `where` more is true. */
-    insert: (rows: readonly StepRun[], where = '') => insertText(table, columns, rows, `${whereStillOpen}${where}`),
+    /** Only while their run is open. */
+    insert: (rows: readonly StepRun[]) => insertText(table, columns, rows, whereStillOpen),
+    /** The same of one row, all of whose values are constants: without a join, in half the time. `condition` must be true too. */
+    insertOne: (row: StepRun, condition: string) =>
+      `${insertText(table, columns, [row])} FROM ${ledger}.open_run WHERE ${among('run_id', [row.runId])} AND stage = 'open' AND ${condition}`,
     ofRuns: (runIds: readonly string[]) => `SELECT ${fields} FROM ${table} WHERE ${among('run_id', runIds)} ORDER BY rowid ASC NULLS LAST`,
     /** Whether this very row is there. */
     find: ({ runId, step, item, attempt }: StepRun) =>
