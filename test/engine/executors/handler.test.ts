@@ -1,4 +1,6 @@
 import { describe, expect } from 'vitest';
+import { Diagnostic } from '../../../src/core/diagnostic.ts';
+import { moduleOf } from '../../../src/engine/executors/handler/module.ts';
 import { systemClock } from '../../../src/scheduler/clock.ts';
 import { type TestDatabase, test } from '../../support/database.ts';
 import { linesOf, runAgain, runHandler, threadCount, writeHandler, writeModule } from '../../support/handlers.ts';
@@ -263,7 +265,43 @@ describe.each(both)('a module in a %s', (isolation) => {
   });
 });
 
+test('a secret stands in no row and no log, wherever a handler puts it', async ({ db }) => {
+  const heard: unknown[] = [];
+  db.engine.scheduler.events.on('run:progress', ({ message }) => heard.push(message));
+  const path = writeHandler(
+    db,
+    'leaks.mjs',
+    `const { key } = context.config;
+     console.log('console ' + key); context.services.logger.info('logger', { key }); context.progress(0, 'progress ' + key);
+     if (context.params.throws) throw new Error('thrown ' + key, { cause: key });
+     return { answered: key, knows: key === 'hid' + 'den' };`,
+  );
+  const run = await runHandler(db, path, "params: { throws: false }, config: { key: env('SECRET') }");
+  expect(run).toMatchObject({ state: 'succeeded', result: '{"answered":"***","knows":true}' });
+  expect(await linesOf(db, run)).toEqual(['stdout info: console ***', 'log info: logger {"key":"***"}']);
+  const thrown = await runAgain(db, 'h WITH ( throws: true )');
+  expect(thrown).toMatchObject({ state: 'failed', error_message: 'thrown ***', reason: expect.stringContaining('thrown ***') });
+  expect(String(thrown['error_detail'])).not.toContain('hidden');
+  expect(heard).toEqual(['progress ***', 'progress ***']);
+});
+
 describe('which module is called', () => {
+  test('is read from the folder of the database, whatever is in its name', () => {
+    const named = (call: string): string[] => {
+      const { path, exportName } = moduleOf(call, '/data');
+      return [path, exportName];
+    };
+    expect(named('./jobs/a.js')).toEqual(['/data/jobs/a.js', 'default']);
+    expect(named('jobs/a b%20?.mjs#go')).toEqual(['/data/jobs/a b%20?.mjs', 'go']);
+    expect(named('../c#1.js')).toEqual(['/c#1.js', 'default']);
+    expect(named('/elsewhere/c#1.js#go')).toEqual(['/elsewhere/c#1.js', 'go']);
+    for (const call of ['a.js#', '#go', 'a.sql', 'a', 'a.js\0']) expect(() => moduleOf(call, '/data'), call).toThrow(Diagnostic);
+  });
+
+  test('may have any name that a file may have', async ({ db }) => {
+    expect(await runHandler(db, writeHandler(db, 'odd # ? %41 ü.mjs', 'return 1;'))).toMatchObject({ state: 'succeeded', result: '1' });
+  });
+
   test('an export behind #, CommonJS, and a procedure in javascript with typed parameters', async ({ db }) => {
     const named = writeModule(
       db,
@@ -343,7 +381,7 @@ describe('a module that has changed', () => {
     const before = threadCount();
     for (let version = 1; version <= 30; version++) {
       writeHandler(db, 'changes.mjs', `return ${version};`);
-      expect((await runAgain(db, 'h'))['result']).toBe(String(version));
+      expect(await runAgain(db, 'h')).toMatchObject({ error_message: null, result: String(version) });
     }
     for (let tries = 0; threadCount() > before && tries < 100; tries++) await systemClock.yieldTurn();
     expect(threadCount()).toBeLessThanOrEqual(before + 1);
