@@ -1,5 +1,6 @@
 // A command as a run gives it to its executor, and what it says.
 
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { CommandExecutor } from '../../src/engine/executors/command/command.ts';
 import type { Enforcement } from '../../src/engine/executors/command/messages.ts';
@@ -69,7 +70,8 @@ export class TestCommands {
   }
 }
 
-export const runId = '01a1f8d3-ea00-7001-bd86-fb4a03183b5d';
+/** Of this process's tests: others run beside them. */
+export const runId = randomUUID();
 
 /** Whether there is a process of that number that has not ended; one that waits to be asked for has. */
 export function isAlive(pid: number): boolean {

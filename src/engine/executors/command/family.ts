@@ -44,9 +44,10 @@ export class TreeFamily implements Family {
   }
 
   members(): readonly number[] {
-    const seen = this.#entries(sameMomentMs);
+    const now = this.#table.nowMs;
+    const seen = this.#entries(now - sameMomentMs);
     // That there is nobody left must be seen now.
-    return (seen.length > 0 ? seen : this.#entries(0)).map(({ pid }) => pid);
+    return (seen.length > 0 ? seen : this.#entries(now)).map(({ pid }) => pid);
   }
 
   signal(pid: number, signal: NodeJS.Signals): void {
@@ -55,11 +56,11 @@ export class TreeFamily implements Family {
   }
 
   kill(): void {
-    for (const { pid } of this.#entries(0)) this.signal(pid, 'SIGKILL');
+    for (const { pid } of this.#entries(this.#table.nowMs)) this.signal(pid, 'SIGKILL');
   }
 
   usage(): Usage | undefined {
-    const entries = this.#entries(sameMomentMs);
+    const entries = this.#entries(this.#table.nowMs - sameMomentMs);
     if (entries.length === 0) return undefined;
     const peaks = entries.length <= mostPeaks ? entries.map(({ pid }) => this.#table.peakBytesOf(pid)) : [0];
     return {
@@ -69,8 +70,8 @@ export class TreeFamily implements Family {
     };
   }
 
-  #entries(maxAgeMs: number): readonly ProcessEntry[] {
-    const all = this.#table.read(maxAgeMs);
+  #entries(sinceMs: number): readonly ProcessEntry[] {
+    const all = this.#table.read(sinceMs);
     const members = new Map<number, ProcessEntry>();
     const children = new Map<number, ProcessEntry[]>();
     const found: ProcessEntry[] = [];

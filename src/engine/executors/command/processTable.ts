@@ -36,10 +36,14 @@ export class ProcessTable {
     this.#clock = clock;
   }
 
-  /** All that live, not older than `maxAgeMs`: many ask in the same moment. */
-  read(maxAgeMs: number): ReadonlyMap<number, ProcessEntry> {
-    const now = this.#clock.monotonicMs();
-    if (now - this.#readAtMs < maxAgeMs) return this.#entries;
+  get nowMs(): number {
+    return this.#clock.monotonicMs();
+  }
+
+  /** All that live, as it was then or later: many ask in the same moment. */
+  read(sinceMs: number): ReadonlyMap<number, ProcessEntry> {
+    const now = this.nowMs;
+    if (this.#readAtMs >= sinceMs) return this.#entries;
     const entries = new Map<number, ProcessEntry>();
     for (const name of readdirSync('/proc')) {
       const first = name.charCodeAt(0);
