@@ -204,7 +204,7 @@ class Atomic {
         throw this.#endedBy;
       }
       rowsChanged += end.rowsChanged ?? 0;
-      if (step.forEach === undefined) result = end.result ?? result;
+      if (step === pipeline.steps.at(-1)) result = end.result;
       if (step.as !== undefined && !scene.present.has(nameKey(step.as))) {
         scene.missing.set(nameKey(step.as), scene.missing.get(nameKey(step.as)) ?? missingBecause(step.as, step, end));
       }

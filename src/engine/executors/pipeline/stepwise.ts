@@ -40,7 +40,8 @@ class Stepwise {
   readonly #progression: Progression;
   /** Of each step at work: how much of it is done. */
   readonly #partly = new Map<string, number>();
-  readonly #results = new Map<string, JsonValue>();
+  /** Of the last step. */
+  #result: JsonValue = null;
   #rowsChanged = 0;
   #resumed = 0;
   /** What has ended the pipeline. */
@@ -171,7 +172,7 @@ class Stepwise {
     if (end.verdict === null) return;
     this.#partly.delete(step.name);
     this.#rowsChanged += end.rowsChanged ?? 0;
-    if (end.state === 'succeeded' && end.result !== null && step.forEach === undefined) this.#results.set(step.name, end.result);
+    if (step === this.#job.pipeline.steps.at(-1) && end.state === 'succeeded') this.#result = end.result;
     this.#tellMissing(step, end);
     this.#progression.ended(step.name, end.verdict);
     const decides =
@@ -278,12 +279,11 @@ class Stepwise {
 
   #outcome({ state, reason, error }: Pick<Outcome, 'state' | 'reason' | 'error'>): Outcome {
     const { steps } = this.#job.pipeline;
-    const last = [...steps].reverse().find((step) => this.#results.has(step.name));
     return {
       state,
       reason,
       error,
-      result: last === undefined ? null : (this.#results.get(last.name) ?? null),
+      result: this.#result,
       rowsChanged: this.#rowsChanged,
       guarantee: 'at_least_once',
       guaranteeReason,
