@@ -8,15 +8,24 @@ import type { Engine } from '../../engine/engine.ts';
 import type { Clock } from '../../scheduler/clock.ts';
 import { type Access, adminName, type Caller } from '../access.ts';
 import { sessionsPath } from '../wire/protocol.ts';
+import { calendarRoutes } from './calendars.ts';
+import { deadLetterRoutes } from './deadLetters.ts';
 import { documentRoute } from './document.ts';
+import { executionRoutes } from './executions.ts';
 import { healthRoutes, versionRoute } from './health.ts';
+import { jobRoutes } from './jobs.ts';
 import { defaultLimits, type Limits } from './limits.ts';
+import { namedRoutes } from './named.ts';
 import { mustBeOurs } from './origin.ts';
 import { Refusal } from './problem.ts';
+import { queueRoutes } from './queues.ts';
 import { RateLimit } from './rate.ts';
 import { type Desk, mustBeAllowed, mustNotBeTooOften } from './route.ts';
+import { pipelineSchema, procedureSchema } from './schemas.ts';
 import { sqlRoute } from './sql.ts';
 import { Statements } from './statements.ts';
+import { streamRoute } from './stream.ts';
+import { upcomingRoute } from './upcoming.ts';
 
 export interface AppParts {
   readonly engine: Engine;
@@ -100,6 +109,15 @@ export function createApp(parts: AppParts): App {
     app.route('/', parts.sessions);
   }
   sqlRoute(desk);
+  jobRoutes(desk);
+  executionRoutes(desk);
+  queueRoutes(desk);
+  deadLetterRoutes(desk);
+  calendarRoutes(desk);
+  namedRoutes(desk, { noun: 'procedure', schema: procedureSchema, summary: 'One procedure' });
+  namedRoutes(desk, { noun: 'pipeline', schema: pipelineSchema, summary: 'One pipeline' });
+  upcomingRoute(desk);
+  streamRoute(desk);
   documentRoute(desk);
   app.notFound((context) => notFound(desk, context));
   app.onError((error, context) => refused(parts, error, context));

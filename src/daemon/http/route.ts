@@ -108,6 +108,11 @@ export function answer(status: number, content: unknown, headers: Readonly<Recor
   return new Response(JSON.stringify(content), { status, headers: { 'Content-Type': 'application/json', ...headers } });
 }
 
+/** A definition reaches as far as SQL text does. */
+export function definer({ parts }: Desk): Role {
+  return parts.sandbox === true ? 'operator' : 'admin';
+}
+
 export function mustBeAllowed(caller: Caller, needed: Role): void {
   if (allows(caller.role, needed)) return;
   throw new Refusal(

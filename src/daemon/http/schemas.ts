@@ -14,6 +14,8 @@ const texts = z.array(z.string()).nullable();
 
 export const states = ['pending', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled', 'skipped', 'interrupted'] as const;
 
+export const jobStatuses = ['disabled', 'running', 'retry_pending', 'failed_permanently', 'finished', 'scheduled'] as const;
+
 export const jobSchema = z
   .object({
     name: z.string(),
@@ -24,7 +26,7 @@ export const jobSchema = z
     params: z.looseObject({}).nullable(),
     config: z.looseObject({}).nullable(),
     enabled: z.boolean(),
-    status: z.enum(['disabled', 'running', 'retry_pending', 'failed_permanently', 'finished', 'scheduled']).nullable(),
+    status: z.enum(jobStatuses).nullable(),
     next_run: at,
     last_run: at,
     last_state: text,
@@ -143,4 +145,64 @@ export const fireSchema = z
   })
   .openapi('Fire');
 
-export const cursorSchema = z.string().nullable().openapi({ description: 'for the next page; null on the last' });
+export const stepSchema = z
+  .object({
+    run_id: z.string(),
+    step: z.string(),
+    item: count.openapi({ description: 'of a for_each, from 0' }),
+    kind: text,
+    state: text,
+    reason: text,
+    attempt: count,
+    started_at: at,
+    finished_at: at,
+    duration_ms: ms,
+    rows_changed: count,
+    result: z.json(),
+    error_message: text,
+  })
+  .openapi('Step');
+
+export const logLineSchema = z
+  .object({ run_id: z.string(), step: text, logged_at: instant, stream: text, level: text, line: z.string() })
+  .openapi('LogLine');
+
+export const queueSchema = z
+  .object({
+    name: z.string(),
+    definition: z.string(),
+    weight: count,
+    concurrency: count,
+    paused: z.boolean(),
+    pending: z.int(),
+    active: z.int(),
+    completed: z.int(),
+    failed: z.int(),
+    scheduled: z.int().openapi({ description: 'retries that wait for their time' }),
+  })
+  .openapi('Queue');
+
+export const queueStatusSchema = z
+  .object({
+    queues: z.array(
+      queueSchema.pick({ name: true, paused: true, pending: true, active: true, completed: true, failed: true, scheduled: true }),
+    ),
+    workers: z.object({ total: z.int(), active: z.int(), idle: z.int() }),
+  })
+  .openapi('QueueStatus');
+
+export const calendarSchema = z.object({ name: z.string(), definition: z.string() }).openapi('Calendar');
+
+const routine = {
+  name: z.string(),
+  language: text,
+  parameters: z.json(),
+  options: z.json(),
+  version: z.int(),
+  created_at: instant,
+  updated_at: instant,
+  definition: z.string(),
+};
+
+export const procedureSchema = z.object({ ...routine, body: text }).openapi('Procedure');
+export const pipelineSchema = z.object({ ...routine, steps: z.json() }).openapi('Pipeline');

@@ -32,12 +32,6 @@ export interface Carried {
 
 export type Parameters = Readonly<Record<string, string | number | boolean | null>>;
 
-/** Of the same statement with the same values, one answer. */
-interface Reading {
-  readonly key: string;
-  readonly answer: Promise<readonly JsonObject[]>;
-}
-
 const mostReading = 3;
 const mostChanging = 8;
 const mostWaiting = 1000;
@@ -49,7 +43,8 @@ const mostKept = 4;
 export class Statements {
   readonly #engine: Engine;
   readonly #kept = new Map<string, Session[]>();
-  readonly #readings = new Map<string, Reading>();
+  /** Of the same statement with the same values, one answer. */
+  readonly #waiting = new Map<string, Promise<readonly JsonObject[]>>();
   readonly #reading = new Places({ most: mostReading, mostWaiting });
   readonly #changing = new Places({ most: mostChanging, mostWaiting });
   readonly #awaiting = new Places({ most: mostAwaiting, mostWaiting: 0 });
@@ -62,18 +57,16 @@ export class Statements {
   /** One of ours that changes nothing, with its values beside it. */
   read(sql: string, parameters: Parameters = {}): Promise<readonly JsonObject[]> {
     const key = JSON.stringify([sql, parameters]);
-    const waiting = this.#readings.get(key);
-    if (waiting !== undefined) return waiting.answer;
-    const answer = this.#reading.use(async () => {
+    const waiting = this.#waiting.get(key);
+    if (waiting !== undefined) return waiting;
+    let isBegun = false;
+    const answer = this.#reading.use(() => {
       // Who comes from here on asks for what is so from here on.
-      if (this.#readings.get(key) === reading) this.#readings.delete(key);
+      isBegun = true;
+      this.#waiting.delete(key);
       return this.#with(reader, async (session) => rowsOf(await session.execute(sql, parameters)));
     });
-    const reading = { key, answer };
-    this.#readings.set(key, reading);
-    answer.catch(() => {
-      if (this.#readings.get(key) === reading) this.#readings.delete(key);
-    });
+    if (!isBegun) this.#waiting.set(key, answer);
     return answer;
   }
 

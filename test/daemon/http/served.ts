@@ -198,3 +198,21 @@ export async function heard(socket: Socket): Promise<string> {
   }
   return Buffer.concat(chunks).toString('latin1');
 }
+
+/** Server-sent events, as they come. */
+export async function* eventsOf(
+  response: IncomingMessage,
+  // biome-ignore lint/suspicious/noExplicitAny: what a test reads of it, it states itself.
+): AsyncGenerator<{ id: string | undefined; event: string; data: any }> {
+  let text = '';
+  for await (const chunk of response) {
+    text += String(chunk);
+    const blocks = text.split('\n\n');
+    text = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const fields = new Map(block.split('\n').map((line) => [line.slice(0, line.indexOf(': ')), line.slice(line.indexOf(': ') + 2)]));
+      const event = fields.get('event');
+      if (event !== undefined) yield { id: fields.get('id'), event, data: JSON.parse(fields.get('data') ?? 'null') };
+    }
+  }
+}
