@@ -17,6 +17,7 @@ import { type App, createApp } from './http/app.ts';
 import { type Doors, listen, requestListener } from './http/door.ts';
 import { type Claim, claimFile } from './lock.ts';
 import { type Log, logScheduler } from './log.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { type JobDirectory, startJobDirectory } from './watcher/jobDirectory.ts';
 import { type SessionDoor, sessionRoutes } from './wire/sessionRoutes.ts';
 
@@ -49,6 +50,7 @@ export class Daemon {
   #doors: Doors | undefined;
   #jobs: JobDirectory | undefined;
   #stopLog: (() => void) | undefined;
+  #metrics: Metrics | undefined;
   #stopping: Promise<void> | undefined;
 
   static async start(options: DaemonOptions): Promise<Daemon> {
@@ -91,6 +93,8 @@ export class Daemon {
     for (const warning of engine.warnings) log.warn({}, warning);
     if (config.sandbox) closeSandbox(engine);
     this.#stopLog = logScheduler(engine.scheduler.events, log);
+    const metrics = createMetrics({ engine, clock });
+    this.#metrics = metrics;
     engine.recovery.onLost((reason) => {
       log.error({ hint: reason.hint }, `the file cannot be opened again: ${reason.message}`);
       // Whoever looks after this process starts it anew.
@@ -109,6 +113,8 @@ export class Daemon {
       clock,
       state: () => this.#state,
       sessions: this.#sessions.routes,
+      metrics: metrics.text,
+      observed: metrics.observed,
       sandbox: config.sandbox,
       names: config.hostNames,
     });
@@ -212,6 +218,7 @@ export class Daemon {
     await this.#app?.close();
     await this.#doors?.close({ graceMs: Math.min(graceMs, doorsGraceMs) });
     this.#stopLog?.();
+    await this.#metrics?.close();
     await this.#engine?.close();
     if (this.#engine !== undefined) log.info({}, 'stopped');
   }

@@ -28,7 +28,7 @@ import type { LedgerState, Ports, Write } from './ports.ts';
 import type { Backlog } from './queue.ts';
 import { Refill } from './refill.ts';
 import { Replacing } from './replacing.ts';
-import type { Closing, FinishedRun, OpenRun } from './run.ts';
+import type { Closing, Counters, FinishedRun, OpenRun } from './run.ts';
 import { type Mode, type Running, SchedulerState, type Unreadable } from './state.ts';
 import { Step } from './step.ts';
 import { StepMaker } from './stepMaker.ts';
@@ -47,6 +47,13 @@ export interface TickReport {
   readonly finished: readonly FinishedRun[];
   /** Schedules that could not be read or planned; they delay nobody else. */
   readonly unreadable: readonly Unreadable[];
+}
+
+export interface KnownSchedule {
+  readonly name: string;
+  /** When it is due next; Infinity: never by itself. */
+  readonly nextDue: Instant;
+  readonly counters: Counters;
 }
 
 /** A million schedules on a busy machine. */
@@ -119,6 +126,7 @@ export class Scheduler {
       cancelling,
       refill,
       mostAtOnce,
+      needsThread: (run) => ports.needsThread?.(run) ?? true,
       begin: (run, waitedFor, options) => attempts.begin(run, waitedFor, options),
     });
     const closer = new Closer({
@@ -216,7 +224,7 @@ export class Scheduler {
 
   /** As many as may be at work; null where it has not read the ledger. */
   get workers(): number | null {
-    return this.#state.settings === undefined ? null : this.#dispatcher.workers;
+    return this.#state.settings?.workers ?? null;
   }
 
   /** When something is due next; Infinity: never. */
@@ -228,8 +236,22 @@ export class Scheduler {
     return this.#state.roster.size;
   }
 
+  /** The schedules as the loop holds them, the oldest first. Made one by one: whoever looks at a few pays for a few. */
+  *known(): Generator<KnownSchedule> {
+    const { roster } = this.#state;
+    for (const { definition, counters } of roster.all()) {
+      const { scheduleId, name } = definition;
+      yield { name, nextDue: roster.slots.dueAt(scheduleId), counters };
+    }
+  }
+
   counts(): ReturnType<Backlog['counts']> {
     return this.#dispatcher.counts();
+  }
+
+  /** What is not there for a run that waits for its turn, in words. */
+  lack(run: OpenRun): string | undefined {
+    return this.#dispatcher.lack(run);
   }
 
   // ---- Its life ----
