@@ -56,6 +56,8 @@ export class Worker {
   readonly commands: CommandExecutor;
   readonly #parts: WorkerParts;
   readonly #locks = new TableLocks();
+  /** Runs of pipelines at work. */
+  readonly #pipelines = new TableLocks();
   readonly #versions = new Map<string, Schedule>();
   #settings: Settings | undefined;
 
@@ -295,7 +297,8 @@ export class Worker {
       locked: <T>(work: () => Promise<T>): Promise<T> => this.#lockedFor(pipeline.name, 'pipeline', work),
     };
     try {
-      return await executePipeline({ database, sql, clock, admission }, job, signal);
+      // A run that is begun twice, whatever the reason, does no step beside itself.
+      return await this.#pipelines.hold([run.runId], () => executePipeline({ database, sql, clock, admission }, job, signal));
     } finally {
       await log.end();
     }

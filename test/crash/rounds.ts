@@ -126,6 +126,8 @@ const questions: Readonly<Record<string, string>> = {
     AND NOT EXISTS (FROM cron.runs c WHERE c.schedule = 'child' AND c.scheduled_at >= p.scheduled_at AND coalesce(c.first_scheduled_at, c.scheduled_at) <= p.scheduled_at)`,
   'steps done without their row, or twice': `SELECT count(*) FROM (${hitSteps} EXCEPT ALL ${doneSteps})`,
   'rows of steps that were not done': `SELECT count(*) FROM (${doneSteps} EXCEPT ALL ${hitSteps})`,
+  'tries of a step with two rows':
+    'SELECT count(*) FROM (SELECT run_id, step, item, attempt FROM cron.step_runs GROUP BY ALL HAVING count(*) > 1)',
   'steps of one fire done twice': `SELECT count(*) FROM (
     SELECT scheduled_at, step, item FROM ${hitSteps} JOIN cron.runs USING (run_id) GROUP BY ALL HAVING count(*) > 1)`,
   'fires of the pipeline that lack a step': `SELECT count(*) FROM (

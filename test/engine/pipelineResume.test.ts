@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { noCounters } from '../../src/scheduler/run.ts';
 import { type TestDatabase, test } from '../support/database.ts';
 import { define, stepRows, workTables } from '../support/pipelines.ts';
 
@@ -163,6 +164,37 @@ describe('a pipeline that was interrupted', () => {
     expect((await db.engine.scheduler.tick(db.clock.now())).finished).toMatchObject([{ runId: run?.['run_id'], state: 'succeeded' }]);
     expect(await log(db)).toEqual(['a', 'b']);
   });
+});
+
+test('a run that is begun twice does no step twice, and one that somebody has closed does none', async ({ db }) => {
+  await db.run('CREATE TABLE log (line VARCHAR)');
+  await define(
+    db,
+    `{ name: find, query: 'SELECT i AS id FROM range(4) t(i)', as: items },
+     { name: each, for_each: items, sql: 'INSERT INTO log VALUES ($id)', args: { id: item.id } }, { name: cmd, command: 'echo ran' }`,
+  );
+  await db.run('UPSERT SCHEDULE p ( sched: every 1m, exe: pipeline, call: p, queue: low )', 'PAUSE QUEUE low');
+  db.clock.set('2026-11-20T12:01:00Z');
+  await db.engine.scheduler.tick(db.clock.now());
+  const [{ run_id: runId } = {}] = await db.rows('SELECT run_id FROM cron.runs');
+  const fate = await db.engine.worker.fate(String(runId));
+  if (fate.kind !== 'open') return expect.unreachable('it waits in a paused queue');
+  const work = {
+    run: fate.run,
+    startedAt: db.clock.now(),
+    waitedFor: null,
+    counters: noCounters,
+    closing: () => ({ counters: noCounters, marks: false }),
+    begin: async () => {},
+    progress: () => {},
+  };
+  const { signal } = new AbortController();
+  const both = await Promise.all([db.engine.worker.execute(work, signal), db.engine.worker.execute(work, signal)]);
+  expect(both.map(({ closed }) => closed).sort()).toEqual(['fenced', 'removed']);
+  expect((await db.engine.worker.execute(work, signal)).closed).toBe('fenced');
+  expect((await log(db)).sort()).toEqual(['0', '1', '2', '3']);
+  expect(await db.rows('SELECT step, item, count(*) AS n FROM cron.step_runs GROUP BY ALL HAVING n > 1')).toEqual([]);
+  expect(await db.rows('SELECT line FROM cron.run_logs')).toEqual([{ line: 'ran' }]);
 });
 
 describe('what a failed pipeline has kept', () => {

@@ -82,12 +82,15 @@ class Stepwise {
     const { sql } = stage.parts;
     const { run, pipeline, foreignResults } = this.#job;
     await stage.read(async (reader) => {
+      // Of a run that somebody has closed nothing is begun, whatever of it is not done.
+      if ((await reader.table(runSql(sql.ledger).openRun(run.runId))).rows.length === 0) return stage.fence();
       const runIds = await this.#attempts(reader);
       const { rows } = await reader.table(stepSql(sql.ledger).ofRuns(runIds));
       stage.past = pastOf(rows.map(stepRunOf), run.runId);
       for (const name of await presentResults(reader, sql.database, stage.firstRunId)) stage.present.add(name);
       stage.bindings = await this.#parameters(reader);
     });
+    if (stage.isFenced) return;
     for (const step of pipeline.steps) {
       const end = endBefore(stage.pastOf(step.name, null));
       if (end !== undefined) this.#tellMissing(step, end);
