@@ -17,7 +17,7 @@ export interface HostedScheduler {
   /** What is at work. */
   allRunning(): Iterable<unknown>;
   start(options: { readonly held: boolean }): Promise<void>;
-  stop(options: { readonly graceMs: number }): Promise<void>;
+  stop(options: { readonly graceMs: number; readonly handsOver?: boolean }): Promise<void>;
 }
 
 export interface HostOptions {
@@ -100,6 +100,13 @@ export class Host {
     ignore();
     const left = unfinished - finished;
     if (left > 0) write(`${counted(left, 'run')} did not end: rolled back, and begun anew when a scheduler runs again`);
+  }
+
+  /** Another process goes on with the file at once. */
+  async handOver(): Promise<void> {
+    this.#wasHeld = false;
+    this.#stop();
+    await this.#options.scheduler.stop({ graceMs, handsOver: true });
   }
 
   /** Waits no longer. Answers whether it did so before. */

@@ -3,9 +3,7 @@
 
 import type { Writable } from 'node:stream';
 import { Diagnostic } from '../core/diagnostic.ts';
-import type { Engine } from '../engine/engine.ts';
 import { Result } from '../engine/result.ts';
-import type { Session } from '../engine/session.ts';
 import type { Value } from '../engine/value.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import { type FinishedRun, isFailure } from '../scheduler/run.ts';
@@ -35,16 +33,24 @@ import { folded, manyLines, oneLine } from './render/terminalText.ts';
 import { runCommand } from './repl/commands.ts';
 import { readScript, runPieces } from './script.ts';
 import type { KnownFile } from './trust.ts';
-import { Waiting } from './waiting.ts';
+import { Waiting, type WaitingOptions } from './waiting.ts';
+import type { ShellSession } from './wire/protocol.ts';
 
 export type TimerSetting = 'on' | 'off' | 'auto';
 
 /** failed: it was told on standard error, or the user has stopped it; what stands behind is not run. */
 export type Outcome = 'done' | 'failed' | 'quit';
 
+/** What it works on: an engine, or what stands for one. */
+export interface ShellPlace {
+  readonly kind?: 'here' | 'daemon';
+  readonly path: string;
+  readonly scheduler: WaitingOptions['scheduler'];
+}
+
 export interface ShellOptions {
-  readonly engine: Engine;
-  readonly session: Session;
+  readonly place: ShellPlace;
+  readonly session: ShellSession;
   readonly output: Output;
   /** Standard error. */
   readonly errors: Writable & { readonly columns?: number; readonly isTTY?: boolean };
@@ -53,8 +59,6 @@ export interface ShellOptions {
   /** Colours in results and in errors. */
   readonly color: { readonly output: boolean; readonly errors: boolean };
   readonly interactive: boolean;
-  /** What is committed and run here is noted there. */
-  readonly known?: KnownFile | undefined;
   /** Runs that a statement has answered. */
   readonly onRuns?: (runIds: readonly string[]) => void;
 }
@@ -67,6 +71,8 @@ export class Shell {
   mode: Mode;
   timer: TimerSetting;
   fires: FiresSetting = 'on';
+  /** What is committed and run here is noted there. */
+  known: KnownFile | undefined;
   readonly #options: ShellOptions;
   readonly #standardOutput: Output;
   #output: Output;
@@ -88,11 +94,22 @@ export class Shell {
     this.#output = options.output;
   }
 
-  get engine(): Engine {
-    return this.#options.engine;
+  /** The database's file, without links. */
+  get path(): string {
+    return this.#options.place.path;
   }
 
-  get session(): Session {
+  /** Where the file is: open in this process, or in a daemon. */
+  get kind(): 'here' | 'daemon' {
+    return this.#options.place.kind ?? 'here';
+  }
+
+  /** Something is being run, or its answer shown. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  get session(): ShellSession {
     return this.#options.session;
   }
 
@@ -119,7 +136,7 @@ export class Shell {
       if (error instanceof OutputClosed) throw error;
       const diagnostic = toDiagnostic(error);
       // What the session was set to is gone with the connection.
-      if (diagnostic.code === 'fatal') this.#zone = undefined;
+      if (diagnostic.code === 'fatal' || diagnostic.code === 'unreachable') this.forgetZone();
       this.report(diagnostic, piece, name);
       return 'failed';
     } finally {
@@ -129,12 +146,13 @@ export class Shell {
 
   /** Executes one statement and shows its answer. For a script, a run that did not succeed is a mistake. */
   async show(statement: string, { script = false }: { readonly script?: boolean } = {}): Promise<void> {
-    const { engine, session, clock, errors, known, interactive, onRuns } = this.#options;
+    const { place, session, clock, errors, interactive, onRuns } = this.#options;
+    const { known } = this;
     if (this.#interrupted) throw cancelled();
     const told = new ToldEnds((finished) => progress.over(() => this.#tellEnd(finished)));
     const waiting = new Waiting({
       session,
-      scheduler: engine.scheduler,
+      scheduler: place.scheduler,
       tell: (finished) => {
         if (isForPeople(this.mode) && this.#takesOutput.columns !== undefined) told.add(finished);
       },
@@ -192,21 +210,21 @@ export class Shell {
   /** Results go to a file from now on; without one, to standard output again. */
   async redirect(path: string | undefined): Promise<void> {
     const before = this.#output;
-    const next = path === undefined ? this.#standardOutput : await openOutput(path, this.engine.path);
+    const next = path === undefined ? this.#standardOutput : await openOutput(path, this.path);
     this.#output = next;
     if (before !== this.#standardOutput) await before.end();
   }
 
   async redirectOnce(path: string): Promise<void> {
     await this.#once?.end();
-    this.#once = await openOutput(path, this.engine.path);
+    this.#once = await openOutput(path, this.path);
   }
 
   async readFile(path: string): Promise<Outcome> {
     if (this.#depth >= deepestRead) {
       throw new Diagnostic('too_large', `${path} is read ${deepestRead} files deep`, { hint: 'does a file read itself?' });
     }
-    const text = await readScript(path, this.engine.path);
+    const text = await readScript(path, this.path);
     this.#depth++;
     try {
       return await runPieces(this, readPieces(text), path);
@@ -225,10 +243,15 @@ export class Shell {
   }
 
   async close(): Promise<void> {
-    await this.#options.known?.settled();
+    await this.known?.settled();
     await this.#once?.end();
     if (this.#output === this.#standardOutput) await this.#output.flush();
     else await this.#output.end();
+  }
+
+  /** The session is another one. */
+  forgetZone(): void {
+    this.#zone = undefined;
   }
 
   /** Asked before a statement, because its rows keep the connection busy; and again only when one may have changed it. */
@@ -242,7 +265,8 @@ export class Shell {
 
   /** What this user has defined and run with a statement; its answer can still be read. */
   async #heeded(answer: Result): Promise<Result> {
-    const { session, known, onRuns } = this.#options;
+    const { known } = this;
+    const { session, onRuns } = this.#options;
     const [verb, noun = ''] = answer.tag.toLowerCase().split(' ');
     const isRun = answer.form === 'runs';
     // What stands in a transaction may still be rolled back; what is then committed is seen to be new.

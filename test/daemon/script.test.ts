@@ -21,7 +21,7 @@ async function runHere(
   const errors = new PassThrough();
   const output = new PassThrough({ highWaterMark: 1_000_000 });
   const shell = new Shell({
-    engine,
+    place: engine,
     session,
     output: new Output(columns === undefined ? output : Object.assign(output, { isTTY: true, columns }), 'standard output'),
     errors,

@@ -98,7 +98,7 @@ export class DocumentDatabase {
     // Files that a document names lie in its own folder.
     await session.execute(`SET file_search_path = '${this.folder}'`);
     this.#shell = new Shell({
-      engine,
+      place: engine,
       session,
       output: new Output(this.#stream(columns), 'standard output'),
       errors: this.#stream(columns),

@@ -145,7 +145,7 @@ export class Repl {
   #prompt(text: string, line: number): string {
     const { shell, color } = this.#options;
     const mark = { none: '', open: '*', aborted: '!' }[shell.session.transaction];
-    const first = `cuckoo${mark}> `;
+    const first = `cuckoo${shell.kind === 'daemon' ? '@daemon' : ''}${mark}> `;
     const shown = line === 0 ? first : `${this.#continuations.mark(text, line)}> `.padStart(first.length);
     return color ? `\x1b[2m${shown}\x1b[0m` : shown;
   }

@@ -80,8 +80,14 @@ async function refusalOf(response: IncomingMessage): Promise<Diagnostic> {
   } catch {
     // It is not one of ours.
   }
+  if (response.statusCode === 503) return new NotYet();
   const said = text.trim().slice(0, 200);
-  return new Diagnostic('unreachable', `the daemon answers with status ${response.statusCode}${said === '' ? '' : `: ${said}`}`, {
-    hint: response.statusCode === 503 ? 'it is starting or stopping: try again in a moment' : undefined,
-  });
+  return new Diagnostic('unreachable', `the daemon answers with status ${response.statusCode}${said === '' ? '' : `: ${said}`}`);
+}
+
+/** A daemon says 503 and nothing else as long as it has nothing to say it with. */
+export class NotYet extends Diagnostic {
+  constructor() {
+    super('unreachable', 'the daemon is starting', { hint: 'try again in a moment' });
+  }
 }

@@ -9,9 +9,10 @@ import { Turnstile } from '../../core/turnstile.ts';
 import type { AwaitedRun } from '../../engine/awaitedRun.ts';
 import type { Result } from '../../engine/result.ts';
 import { toParameter } from '../../engine/value.ts';
+import { type Clock, systemClock } from '../../scheduler/clock.ts';
 import { cuckooVersion } from '../version.ts';
 import { receiveResult } from './answer.ts';
-import { type DaemonAddress, DaemonClient } from './daemonClient.ts';
+import { type DaemonAddress, DaemonClient, NotYet } from './daemonClient.ts';
 import {
   type InterruptRequest,
   type Opening,
@@ -30,6 +31,7 @@ export interface RemoteSessionOptions {
   readonly actor?: string;
   /** Is told what the daemon's scheduler does; without it nothing of that is sent. */
   readonly scheduler?: RemoteScheduler;
+  readonly clock?: Clock;
 }
 
 type Parameters = readonly unknown[] | Readonly<Record<string, unknown>>;
@@ -51,12 +53,15 @@ export class RemoteSession implements ShellSession {
   #lost: Diagnostic | undefined;
   #closing: Promise<void> | undefined;
 
-  static async open(address: DaemonAddress, { actor = userInfo().username, scheduler }: RemoteSessionOptions = {}): Promise<RemoteSession> {
+  static async open(
+    address: DaemonAddress,
+    { actor = userInfo().username, scheduler, clock = systemClock }: RemoteSessionOptions = {},
+  ): Promise<RemoteSession> {
     const client = await DaemonClient.to(address);
     try {
       const events = scheduler === undefined ? [] : schedulerEvents;
       const opening: Opening = { protocol: protocolVersion, version: cuckooVersion, pid: process.pid, actor, events };
-      const stream = await client.send('POST', sessionsPath, opening);
+      const stream = await begun(client, opening, clock);
       const lines = linesOf(stream);
       const { value: welcome } = await lines.next();
       if (welcome?.event !== 'session') throw new Error('it does not begin with a session');
@@ -239,6 +244,22 @@ export class RemoteSession implements ShellSession {
     const hint = 'Whether the statement took effect is not known: look before you run it again.';
     const why = this.#lost?.message ?? this.#goodbye ?? `the connection to the daemon (process ${this.pid}) broke`;
     return new Diagnostic('unreachable', why, { hint: `${hint} ${sessionGone}`, cause: error });
+  }
+}
+
+/** So long a daemon that is starting is waited for. */
+const startsWithinMs = 10_000;
+const againMs = 100;
+
+async function begun(client: DaemonClient, opening: Opening, clock: Clock): Promise<IncomingMessage> {
+  const since = clock.monotonicMs();
+  for (;;) {
+    try {
+      return await client.send('POST', sessionsPath, opening);
+    } catch (error) {
+      if (!(error instanceof NotYet) || clock.monotonicMs() - since > startsWithinMs) throw error;
+      await clock.sleep(againMs);
+    }
   }
 }
 

@@ -39,7 +39,7 @@ class Terminal {
     this.#engine = engine;
     this.#session = session;
     this.shell = new Shell({
-      engine,
+      place: engine,
       session,
       output: new Output(this.screen, 'standard output'),
       errors: this.screen,
