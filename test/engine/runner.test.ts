@@ -204,7 +204,10 @@ describe('a SQL run', () => {
 
   test('asks its condition, which changes nothing', async ({ db }) => {
     await db.run('CREATE TABLE t(i INTEGER)', 'INSERT INTO t VALUES (1)');
-    await db.run("UPSERT SCHEDULE s ( when: 'DELETE FROM t RETURNING true', sql: 'SELECT 1' )");
+    expect(await db.mistake("UPSERT SCHEDULE s ( when: 'DELETE FROM t RETURNING true', sql: 'SELECT 1' )")).toMatchObject({
+      code: 'invalid_value',
+    });
+    await db.run("UPSERT SCHEDULE s ( when: 'SELECT count(*) = 1 FROM t', sql: 'SELECT 1' )");
     expect(await db.rows('RUN SCHEDULE s')).toMatchObject([{ state: 'succeeded' }]);
     expect(await db.rows('FROM t')).toHaveLength(1);
   });
