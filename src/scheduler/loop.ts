@@ -126,7 +126,6 @@ export class Scheduler {
       cancelling,
       refill,
       mostAtOnce,
-      needsThread: (run) => ports.needsThread?.(run) ?? true,
       begin: (run, waitedFor, options) => attempts.begin(run, waitedFor, options),
     });
     const closer = new Closer({
@@ -224,7 +223,7 @@ export class Scheduler {
 
   /** As many as may be at work; null where it has not read the ledger. */
   get workers(): number | null {
-    return this.#state.settings?.workers ?? null;
+    return this.#state.settings === undefined ? null : this.#dispatcher.workers;
   }
 
   /** When something is due next; Infinity: never. */
@@ -247,11 +246,6 @@ export class Scheduler {
 
   counts(): ReturnType<Backlog['counts']> {
     return this.#dispatcher.counts();
-  }
-
-  /** What is not there for a run that waits for its turn, in words. */
-  lack(run: OpenRun): string | undefined {
-    return this.#dispatcher.lack(run);
   }
 
   // ---- Its life ----
