@@ -137,7 +137,7 @@ export class Connection {
 export function nativeParameters(parameters: Parameters | undefined): NativeParameters | undefined {
   if (parameters === undefined) return undefined;
   if (Array.isArray(parameters)) return parameters.map(bindable);
-  return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, bindable(value)]));
+  return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, bindableAs(name, value)]));
 }
 
 /** A value that carries its type, where JavaScript's own would not say enough. */
@@ -146,6 +146,15 @@ export class Typed {
 
   constructor(parameter: Parameter) {
     this.parameter = parameter;
+  }
+}
+
+function bindableAs(name: string, value: unknown): NativeParameter {
+  try {
+    return bindable(value);
+  } catch (error) {
+    if (!(error instanceof Diagnostic)) throw error;
+    throw new Diagnostic(error.code, `$${name}: ${error.message}`, { hint: error.hint, cause: error });
   }
 }
 

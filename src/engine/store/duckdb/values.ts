@@ -358,6 +358,7 @@ function nativeValue(value: Value, type: SqlType): DuckDB.DuckDBValue {
     const member = type.members.find(({ tag }) => tag === value.tag);
     return new duckdb.DuckDBUnionValue(value.tag, nativeValue(value.value, member?.type ?? { kind: 'NULL' }));
   }
+  if (typeof value === 'string') mustBeWhole(value);
   if (typeof value !== 'object') return value;
   if (value instanceof Uint8Array) return new duckdb.DuckDBBlobValue(value);
   if (value instanceof Decimal)
@@ -372,6 +373,16 @@ function nativeValue(value: Value, type: SqlType): DuckDB.DuckDBValue {
   if (value instanceof Interval) return new duckdb.DuckDBIntervalValue(value.months, value.days, value.micros);
   if (value instanceof Bit) return duckdb.DuckDBBitValue.fromString(value.bits);
   throw new Diagnostic('unsupported', `a value of type ${typeName(type)} cannot be bound`, { hint: 'bind its text and cast it in SQL' });
+}
+
+/** The client would put U+FFFD in its place, without a word. */
+function mustBeWhole(text: string): void {
+  const at = text.search(/\p{Surrogate}/u);
+  if (at < 0) return;
+  const half = text.charCodeAt(at).toString(16).toUpperCase();
+  throw new Diagnostic('invalid_encoding', `a text holds half of a surrogate pair (U+${half} at ${at}), which UTF-8 cannot hold`, {
+    hint: 'it was cut in the middle of a character',
+  });
 }
 
 function nativeTimestamp(ticks: bigint, unit: TimestampUnit): DuckDB.DuckDBValue {
