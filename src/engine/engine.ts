@@ -158,6 +158,7 @@ export class Engine {
       bootId: randomUUID(),
       storage: async () => engine?.storage.look(),
       mostAtOnce: () => admission.mostAtOnce,
+      needsThread: (run) => worker.needsThread(run),
       usualTimes: usualTimesReader({ database, sql, admission }),
     });
     const timings = new TimingCache();

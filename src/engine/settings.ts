@@ -4,6 +4,7 @@
 
 import { Diagnostic, type Span } from '../core/diagnostic.ts';
 import { parseDuration } from '../core/duration.ts';
+import { parseSize } from '../core/size.ts';
 import type { Value } from '../parser/ast.ts';
 import { suggest } from '../parser/suggest.ts';
 import { validateZone } from '../scheduler/cadence/cadence.ts';
@@ -16,6 +17,8 @@ import { inside, textOf } from './bind/fields.ts';
 export const settingDefaults = {
   timezone: 'UTC',
   workers: '4',
+  cpu: 'none',
+  memory: 'none',
   check_interval: '30s',
   late_within: '60s',
   max_retries: '3',
@@ -57,6 +60,17 @@ export class Settings {
   get taskTimeoutMs(): number | null {
     const text = this.text('timeout');
     return text === 'none' ? null : parseDuration(text);
+  }
+
+  /** Percent of one core, of all runs together; null: no limit. */
+  get budgetCpu(): number | null {
+    const text = this.text('cpu');
+    return text === 'none' ? null : Number(text);
+  }
+
+  get budgetMemoryBytes(): number | null {
+    const text = this.text('memory');
+    return text === 'none' ? null : parseSize(text);
   }
 
   get alerts(): AlertThresholds {
@@ -128,6 +142,13 @@ function settingText(name: Exclude<SettingName, 'on_fail'>, text: string, span: 
     if (ms < leastMs || ms > mostMs) throw refuse(range);
     return text;
   };
+  const size = (): number => {
+    try {
+      return parseSize(text);
+    } catch (error) {
+      throw error instanceof Diagnostic ? refuse(`${error.hint}; none: no limit`) : error;
+    }
+  };
   const isNever = text.trim() === '0' || text.trim().toLowerCase() === 'none';
   switch (name) {
     case 'timezone':
@@ -138,6 +159,19 @@ function settingText(name: Exclude<SettingName, 'on_fail'>, text: string, span: 
       }
     case 'workers':
       return whole(1, 1000);
+    case 'cpu': {
+      const percent = Number(text.replace(/%$/, ''));
+      if (isNever) return 'none';
+      if (text.trim() === '' || !(percent >= 1 && percent <= 1_000_000))
+        throw refuse('percent of one core, from 1: 200 is two cores; none: no limit');
+      return String(percent);
+    }
+    case 'memory': {
+      if (isNever) return 'none';
+      const bytes = size();
+      if (bytes < 1_000_000) throw refuse('at least 1MB; none: no limit');
+      return text.trim();
+    }
     case 'check_interval':
       return duration(1000, 30_000, 'from 1s to 30s');
     case 'late_within':

@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { Diagnostic } from '../core/diagnostic.ts';
 import type { Instant } from '../core/instant.ts';
 import type { JsonValue } from '../core/jsonValue.ts';
+import { nameKey } from '../core/name.ts';
 import { compile } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import { openedRun } from '../scheduler/opening.ts';
@@ -59,6 +60,8 @@ export class Worker {
   /** Runs of pipelines at work. */
   readonly #pipelines = new TableLocks();
   readonly #versions = new Map<string, Schedule>();
+  /** Folded names, as they were found when they last ran: whether a procedure is SQL does not stand in a run. */
+  readonly #sqlProcedures = new Set<string>();
   #settings: Settings | undefined;
 
   constructor(parts: WorkerParts) {
@@ -106,6 +109,14 @@ export class Worker {
   /** Settings may have changed. */
   forgetSettings(): void {
     this.#settings = undefined;
+  }
+
+  /**
+   * Whether a run keeps a thread of the database while it is at work. Steps of pipelines ask for theirs one by one; a procedure
+   * that is not known yet passes for one that needs none, and waits for its turn in the gate.
+   */
+  needsThread({ exe, call }: OpenRun): boolean {
+    return exe === 'sql' || (exe === 'procedure' && this.#sqlProcedures.has(nameKey(call)));
   }
 
   /** What has become of a run. */
@@ -355,6 +366,7 @@ export class Worker {
     const { routine } = stored;
     if (routine.kind === 'pipeline') return { kind: 'pipeline', pipeline: routine, step: whole === undefined ? name.slice(dot + 1) : null };
     const { body } = routine;
+    this.#learn(name, body.language === 'sql');
     switch (body.language) {
       case 'sql':
         return { kind: 'sql', procedure: routine };
@@ -365,6 +377,12 @@ export class Worker {
       default:
         return body satisfies never;
     }
+  }
+
+  #learn(procedure: string, isSql: boolean): void {
+    const key = nameKey(procedure);
+    if (!isSql) this.#sqlProcedures.delete(key);
+    else if (this.#sqlProcedures.size < mostVersions) this.#sqlProcedures.add(key);
   }
 
   /** After ALTER, an opened run keeps its version. */

@@ -3,6 +3,7 @@
 
 import { Diagnostic, type Span } from '../core/diagnostic.ts';
 import { likelyDuration } from '../core/duration.ts';
+import { sizesAreWritten, sizeUnits } from '../core/size.ts';
 import type { CallValue, Entry, InstantValue, ListValue, Name, NumberValue, ObjectValue, PhraseValue, StringValue, Value } from './ast.ts';
 import { type Cursor, checkName, quote, short, spanOf } from './cursor.ts';
 import { freePlace, keyIn, legalKeys, type Place, type Shape, valueFunctions } from './keys.ts';
@@ -174,7 +175,7 @@ function malformed(cursor: Cursor, shape: Shape): Diagnostic {
   if (shape.kind === 'size') {
     return new Diagnostic('syntax_error', `${quote(text)} is not a size`, {
       span,
-      hint: 'sizes are written 512MB, 1GiB; units: B KB MB GB TB, KiB MiB GiB TiB',
+      hint: sizesAreWritten,
     });
   }
   const what = shape.kind === 'duration' ? 'not a duration' : 'neither a number nor a duration nor an instant';
@@ -257,18 +258,6 @@ function durationMs(cursor: Cursor, token: Token): number {
     return 0;
   }
 }
-
-const sizeUnits: Readonly<Record<string, number>> = {
-  b: 1,
-  kb: 1e3,
-  mb: 1e6,
-  gb: 1e9,
-  tb: 1e12,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-  tib: 2 ** 40,
-};
 
 function readSize(cursor: Cursor): Value {
   const token = cursor.take();

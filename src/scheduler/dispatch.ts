@@ -3,6 +3,7 @@
 
 import type { Instant } from '../core/instant.ts';
 import type { Cancelling } from './cancelling.ts';
+import type { Needs } from './capacity.ts';
 import type { Clock } from './clock.ts';
 import type { LedgerState } from './ports.ts';
 import { Backlog } from './queue.ts';
@@ -18,8 +19,9 @@ export interface DispatcherParts {
   readonly storage: StorageWatch;
   readonly cancelling: Cancelling;
   readonly refill: Refill;
-  /** So many runs can be at work, whatever the settings say. */
+  /** So many runs that need a thread of the database can be at work. */
   mostAtOnce(): number;
+  needsThread(run: OpenRun): boolean;
   /** A worker takes it. `durably`: its start is written before anything of it happens. */
   begin(run: OpenRun, waitedFor: string | null, options?: { readonly durably: boolean }): void;
 }
@@ -29,10 +31,11 @@ const mostUnwritten = 20_000;
 
 export class Dispatcher {
   readonly #parts: DispatcherParts;
-  #backlog = new Backlog();
+  #backlog: Backlog;
 
   constructor(parts: DispatcherParts) {
     this.#parts = parts;
+    this.#backlog = this.#newBacklog();
   }
 
   /** Free workers take what may start. */
@@ -131,19 +134,36 @@ export class Dispatcher {
     return this.#backlog.counts();
   }
 
-  /** No more than can really run: what a worker has taken and cannot begin looks like work, and its time runs out. */
-  get workers(): number {
-    return Math.min(this.#parts.state.known.workers, this.#parts.mostAtOnce());
+  /** What is not there for a run that waits, in words: a thread of the database, memory, processor. */
+  lack(run: OpenRun): string | undefined {
+    return this.#backlog.lack(run);
   }
 
-  /** After queues or settings have changed. */
-  configure(workers = this.workers): void {
-    this.#backlog.configure(this.#parts.state.queues, workers);
+  /**
+   * After queues or settings have changed. No more runs are begun than can really run: what a worker has taken and cannot begin
+   * looks like work, and its time runs out.
+   */
+  configure(workers = this.#parts.state.known.workers): void {
+    const { state, mostAtOnce } = this.#parts;
+    this.#backlog.configure(state.queues, workers, { ...state.known.budget, threads: mostAtOnce() });
   }
 
   /** Before the ledger is read. */
   reset(): void {
-    this.#backlog = new Backlog();
+    this.#backlog = this.#newBacklog();
+  }
+
+  #newBacklog(): Backlog {
+    const { state, needsThread } = this.#parts;
+    const needsOf = (run: OpenRun): Needs => {
+      const { cpu, memory } = state.roster.get(run.scheduleId)?.definition.policy.resources ?? {};
+      return {
+        threads: needsThread(run) ? 1 : 0,
+        cpu: typeof cpu === 'number' ? cpu : 0,
+        memoryBytes: typeof memory === 'number' ? memory : 0,
+      };
+    };
+    return new Backlog({ needsOf });
   }
 
   recall(starts: LedgerState['recentStarts']): void {

@@ -126,6 +126,7 @@ export class Scheduler {
       cancelling,
       refill,
       mostAtOnce,
+      needsThread: (run) => ports.needsThread?.(run) ?? true,
       begin: (run, waitedFor, options) => attempts.begin(run, waitedFor, options),
     });
     const closer = new Closer({
@@ -223,7 +224,7 @@ export class Scheduler {
 
   /** As many as may be at work; null where it has not read the ledger. */
   get workers(): number | null {
-    return this.#state.settings === undefined ? null : this.#dispatcher.workers;
+    return this.#state.settings?.workers ?? null;
   }
 
   /** When something is due next; Infinity: never. */
@@ -246,6 +247,11 @@ export class Scheduler {
 
   counts(): ReturnType<Backlog['counts']> {
     return this.#dispatcher.counts();
+  }
+
+  /** What is not there for a run that waits for its turn, in words. */
+  lack(run: OpenRun): string | undefined {
+    return this.#dispatcher.lack(run);
   }
 
   // ---- Its life ----

@@ -5,6 +5,7 @@
 // An error proves nothing either: a call that rejects may have had its effect.
 
 import type { Instant } from '../core/instant.ts';
+import type { Budget } from './capacity.ts';
 import type { Clock } from './clock.ts';
 import type { Closing, Counters, OpenRun, Outcome } from './run.ts';
 import type { Action, Definition } from './schedule.ts';
@@ -20,8 +21,10 @@ export interface Ports {
   newRunId(at: Instant): string;
   /** Of this start of the scheduler. */
   readonly bootId: string;
-  /** So many runs can be at work, whatever `workers` says; Infinity without it. */
+  /** So many runs that need a thread of the database can be at work, whatever `workers` says; Infinity without it. */
   mostAtOnce?(): number;
+  /** Whether a run keeps a thread of the database while it is at work; without it all do. */
+  needsThread?(run: OpenRun): boolean;
   /** How long runs usually take; without it no run is slow by habit. */
   readonly usualTimes?: ReadUsualTimes;
   /** What is free where the file lies; undefined where nobody can tell. */
@@ -160,6 +163,8 @@ export interface SchedulerSettings {
   readonly catchup: 'none' | 'latest' | 'all';
   /** For schedules without actions of their own. */
   readonly onFail: readonly Action[];
+  /** Of all runs at work that name the resources they need. */
+  readonly budget: Budget;
   readonly alerts: AlertThresholds;
 }
 

@@ -1,8 +1,9 @@
 // Which waiting run starts next. Pure and synchronous: the loop says what is open and what has ended, and asks.
 //
 // Three questions are kept apart, so that each stays cheap with tens of thousands of runs waiting:
-//   - may it start at all? Only what may is in its queue's heap. A run whose time has not come sleeps, and of a group only the
-//     first stands in the heap, so that a busy group costs nothing and blocks nobody.
+//   - may it start at all? Only what may is in its queue's heaps. A run whose time has not come sleeps, and of a group only the
+//     first stands in a heap, so that a busy group costs nothing and blocks nobody. Runs that need the same of the machine
+//     (capacity.ts) stand in one heap, a lane: where there is not enough for the first of it, there is for none.
 //   - which queue is next? Stride scheduling: each start moves a queue's turn on by 1 / weight, the smallest turn is next. A queue
 //     that comes back from idling begins at the present turn: it has saved nothing up.
 //   - which run of the queue? One number, its rank: the class (priority, raised by age) above, the nominal time below.
@@ -14,6 +15,7 @@
 import { formatDuration } from '../core/duration.ts';
 import type { Instant } from '../core/instant.ts';
 import { nameKey } from '../core/name.ts';
+import { Capacity, hasPart, type Limits, type Needs, noLimits, noNeeds } from './capacity.ts';
 import type { QueueDefinition } from './ports.ts';
 import type { OpenRun } from './run.ts';
 import type { Priority } from './schedule.ts';
@@ -55,9 +57,27 @@ export interface QueueCounts {
   readonly scheduled: number;
 }
 
+/** Schedules name few different needs. */
+const mostKnownNeeds = 10_000;
+
+type Accept = (run: OpenRun) => boolean;
+
+interface BacklogOptions {
+  readonly mostKept?: number;
+  readonly mostPerGroup?: number;
+  /** What a run takes of what is limited. */
+  readonly needsOf?: (run: OpenRun) => Needs;
+}
+
 export class Backlog {
   readonly #mostKept: number;
   readonly #mostPerGroup: number;
+  readonly #needsOf: (run: OpenRun) => Needs;
+  readonly #capacity = new Capacity();
+  /** Equal ones are one. */
+  readonly #knownNeeds = new Map<string, Needs>();
+  /** It has waited longest for its part, and nobody takes a part before it. */
+  #reserved: Waiting | undefined;
   #workers = 0;
   #configured = false;
   /** The latest that was told. */
@@ -70,7 +90,7 @@ export class Backlog {
   readonly #groups = new Map<string, Group>();
   readonly #waiting = new Map<string, Waiting>();
   readonly #bySchedule = new Map<number, Waiting>();
-  readonly #atWork = new Map<string, { readonly queue: Queue; readonly group: Group | undefined }>();
+  readonly #atWork = new Map<string, { readonly queue: Queue; readonly group: Group | undefined; readonly needs: Needs }>();
   readonly #sleeping = new Heap(wakesSooner, place.sleeping);
   readonly #rising = new Heap(risesSooner, place.rising);
   /** Ready, and not yet asked why they wait. */
@@ -91,17 +111,19 @@ export class Backlog {
   #groupPauseMs = 0;
   #mark: Mark | undefined;
 
-  constructor({ mostKept = 20_000, mostPerGroup = 100 }: { readonly mostKept?: number; readonly mostPerGroup?: number } = {}) {
+  constructor({ mostKept = 20_000, mostPerGroup = 100, needsOf = () => noNeeds }: BacklogOptions = {}) {
     this.#mostKept = mostKept;
     this.#mostPerGroup = mostPerGroup;
+    this.#needsOf = needsOf;
     this.#perGroup = this.#usualPerGroup;
   }
 
   // ---- What may start ----
 
   /** At any time. A queue that is not named, because it was dropped, has weight 1 and no limits. */
-  configure(definitions: readonly QueueDefinition[], workers: number): void {
+  configure(definitions: readonly QueueDefinition[], workers: number, limits: Limits = noLimits): void {
     this.#workers = workers;
+    this.#capacity.limits = limits;
     this.#configured = true;
     this.#queuesAsWritten.clear();
     for (const queue of this.#queues.values()) queue.definition = undefined;
@@ -142,11 +164,11 @@ export class Backlog {
    * The next run, which counts as at work from now on; undefined: nothing may start now. `refusal`: in words, why runs are not
    * accepted.
    */
-  take(now: Instant, accept?: (run: OpenRun) => boolean, refusal?: string): Taken | undefined {
+  take(now: Instant, accept?: Accept, refusal?: string): Taken | undefined {
     this.#observe(now);
     this.#wake(now);
     this.#age(now);
-    const next = this.#atWork.size < this.#workers ? this.#next(now, accept) : undefined;
+    const next = this.#atWork.size < this.#workers ? this.#nextThatFits(now, accept) : undefined;
     if (next === undefined) {
       this.#askWhy(now, this.#whyBusy ?? refusal);
       return undefined;
@@ -181,6 +203,7 @@ export class Backlog {
     if (atWork === undefined) return;
     this.#atWork.delete(run.runId);
     this.#remember(run.runId);
+    this.#capacity.giveBack(atWork.needs);
     atWork.queue.active -= 1;
     if (atWork.group === undefined) return;
     atWork.group.active -= 1;
@@ -206,14 +229,28 @@ export class Backlog {
     return next;
   }
 
-  #next(now: Instant, accept: ((run: OpenRun) => boolean) | undefined): Waiting | undefined {
+  /** What a run needs may have changed since it stood in its lane. */
+  #nextThatFits(now: Instant, accept: Accept | undefined): Waiting | undefined {
+    for (;;) {
+      const next = this.#next(now, accept);
+      if (next === undefined) return undefined;
+      const needs = this.#readNeeds(next.run);
+      if (needs === next.needs) return next;
+      this.#withdraw(next);
+      next.needs = needs;
+      this.#offer(next);
+    }
+  }
+
+  #next(now: Instant, accept: Accept | undefined): Waiting | undefined {
+    this.#reserve(now, accept);
     let best: Waiting | undefined;
     let bestTurn = Number.POSITIVE_INFINITY;
     for (const queue of this.#queues.values()) {
-      if (queue.ready.size === 0 || isPaused(queue) || isFull(queue) || rateOpensAt(queue) > now) continue;
+      if (!mayStart(queue, now)) continue;
       const turn = Math.max(queue.turn, this.#turn);
       if (best !== undefined && (turn > bestTurn || (turn === bestTurn && !goesFirst(queue, best.queue)))) continue;
-      const first = accept === undefined ? queue.ready.first : firstAccepted(queue.ready, accept);
+      const first = this.#firstOf(queue, accept);
       if (first === undefined) continue;
       best = first;
       bestTurn = turn;
@@ -221,8 +258,62 @@ export class Backlog {
     return best;
   }
 
+  #firstOf({ ready }: Queue, accept: Accept | undefined): Waiting | undefined {
+    let best: Waiting | undefined;
+    for (const lane of ready.lanes) {
+      const first = firstAccepted(lane, accept);
+      if (first === undefined || (best !== undefined && byRank(best, first) < 0) || this.#lack(first) !== undefined) continue;
+      best = first;
+    }
+    return best;
+  }
+
+  /** Small parts come free all the time, a large one would wait for ever: what has risen above all classes has the next for itself. */
+  #reserve(now: Instant, accept: Accept | undefined): void {
+    this.#reserved = undefined;
+    const { cpu, memoryBytes } = this.#capacity.limits;
+    if (cpu === null && memoryBytes === null) return;
+    for (const queue of this.#queues.values()) {
+      if (!mayStart(queue, now)) continue;
+      for (const lane of queue.ready.lanes) {
+        const first = firstAccepted(lane, accept);
+        if (first === undefined || first.rank >= classSize || !hasPart(first.needs)) continue;
+        if (this.#reserved !== undefined && byRank(this.#reserved, first) < 0) continue;
+        if (this.#capacity.lack({ ...first.needs, threads: 0 }) !== undefined) this.#reserved = first;
+      }
+    }
+  }
+
+  /** What it waits for beside its turn. */
+  #lack(waiting: Waiting): string | undefined {
+    const { needs } = waiting;
+    const reserved = this.#reserved;
+    if (reserved !== undefined && reserved !== waiting && hasPart(needs) && byRank(reserved, waiting) < 0) {
+      return `resources: the next are for ${reserved.run.schedule}, which has waited longest`;
+    }
+    return this.#capacity.lack(needs);
+  }
+
+  /** What is not there for a run that waits for its turn, in words. */
+  lack(run: OpenRun): string | undefined {
+    const waiting = this.#waiting.get(run.runId);
+    return waiting === undefined ? this.#capacity.lack(this.#needsOf(run)) : this.#lack(waiting);
+  }
+
+  #readNeeds(run: OpenRun): Needs {
+    const needs = this.#needsOf(run);
+    const key = `${needs.threads} ${needs.cpu} ${needs.memoryBytes}`;
+    const known = this.#knownNeeds.get(key);
+    if (known !== undefined) return known;
+    if (this.#knownNeeds.size >= mostKnownNeeds) this.#knownNeeds.clear();
+    this.#knownNeeds.set(key, needs);
+    return needs;
+  }
+
   #start(run: OpenRun, queue: Queue, group: Group | undefined, now: Instant): void {
-    this.#atWork.set(run.runId, { queue, group });
+    const needs = this.#needsOf(run);
+    this.#atWork.set(run.runId, { queue, group, needs });
+    this.#capacity.take(needs);
     queue.active += 1;
     if (queue.definition?.rate != null && now > Number.NEGATIVE_INFINITY) {
       queue.starts.push(now);
@@ -295,6 +386,7 @@ export class Backlog {
       rank: 0,
       risesAt: Number.POSITIVE_INFINITY,
       asleep: run.notBefore !== null && run.notBefore > this.#now,
+      needs: this.#readNeeds(run),
       waits: false,
       waitedFor: null,
       arrival: 0,
@@ -387,10 +479,12 @@ export class Backlog {
     for (const waiting of this.#unasked) {
       if (!waiting.waits || waiting.waitedFor !== null) continue;
       const { queue, group } = waiting;
-      waiting.waitedFor = group === undefined || group.offered === waiting ? (reasons.get(queue) ?? null) : 'the run before it';
+      const isFirst = group === undefined || group.offered === waiting;
+      const ofQueue = isFirst ? (reasons.get(queue) ?? null) : 'the run before it';
+      waiting.waitedFor = ofQueue ?? this.#lack(waiting) ?? null;
+      if (ofQueue !== null) queue.waitedFor = ofQueue;
       // Whom only the caller refused is asked again.
       if (waiting.waitedFor === null) unanswered.push(waiting);
-      else queue.waitedFor = waiting.waitedFor;
     }
     this.#unasked = unanswered;
   }
@@ -799,7 +893,7 @@ export class Backlog {
         scheduled: 0,
         active: 0,
         starts: [],
-        ready: new Heap(byRank, place.ready),
+        ready: new Ready(),
         waitedFor: null,
         isCut: false,
         horizon: undefined,
@@ -827,6 +921,7 @@ interface Waiting {
   risesAt: Instant;
   /** Its notBefore is to come. */
   asleep: boolean;
+  needs: Needs;
   /** In memory, and not at work. */
   waits: boolean;
   waitedFor: string | null;
@@ -867,7 +962,7 @@ interface Queue {
   active: number;
   /** The last starts, as many as the rate allows. */
   starts: Instant[];
-  readonly ready: Heap;
+  readonly ready: Ready;
   /** What last kept one of its runs: those that come from the table were kept by no less. */
   waitedFor: string | null;
   /** The table has more of it than memory. */
@@ -968,13 +1063,14 @@ function lessUrgent(one: Waiting | undefined, other: Waiting, now: Instant): Wai
   return one === undefined || urgency(one, other, now) < 0 ? other : one;
 }
 
-function firstAccepted(ready: Heap, accept: (run: OpenRun) => boolean): Waiting | undefined {
+function firstAccepted(lane: Heap, accept: Accept | undefined): Waiting | undefined {
+  if (accept === undefined) return lane.first;
   let best: Waiting | undefined;
-  for (const waiting of ready.items) {
+  for (const waiting of lane.items) {
     if (best !== undefined && byRank(best, waiting) < 0) continue;
     if (!accept(waiting.run)) continue;
     best = waiting;
-    if (waiting === ready.first) break;
+    if (waiting === lane.first) break;
   }
   return best;
 }
@@ -983,6 +1079,8 @@ const weightOf = ({ definition }: Queue): number => definition?.weight ?? 1;
 const isPaused = ({ definition }: Queue): boolean => definition?.paused === true;
 const isFull = ({ definition, active }: Queue): boolean => definition?.concurrency != null && active >= definition.concurrency;
 const longerPause = (pauseMs: number): number => Math.min(longestPauseMs, Math.max(shortestPauseMs, 2 * pauseMs));
+const mayStart = (queue: Queue, now: Instant): boolean =>
+  queue.ready.size > 0 && !isPaused(queue) && !isFull(queue) && rateOpensAt(queue) <= now;
 const isShort = ({ isCut, ready, low }: Queue): boolean => isCut && ready.size <= low;
 
 /** Of two whose turn it is. */
@@ -1089,6 +1187,43 @@ class Heap {
       at = below;
     }
     return at;
+  }
+}
+
+/** What of a queue may start, in lanes: those of one lane need the same. */
+class Ready {
+  size = 0;
+  readonly #lanes = new Map<Needs, Heap>();
+
+  get lanes(): Iterable<Heap> {
+    return this.#lanes.values();
+  }
+
+  holds(waiting: Waiting): boolean {
+    return waiting.places[place.ready] >= 0;
+  }
+
+  push(waiting: Waiting): void {
+    let lane = this.#lanes.get(waiting.needs);
+    if (lane === undefined) {
+      lane = new Heap(byRank, place.ready);
+      this.#lanes.set(waiting.needs, lane);
+    }
+    lane.push(waiting);
+    this.size += 1;
+  }
+
+  remove(waiting: Waiting): void {
+    const lane = this.holds(waiting) ? this.#lanes.get(waiting.needs) : undefined;
+    if (lane === undefined) return;
+    lane.remove(waiting);
+    this.size -= 1;
+    if (lane.size === 0) this.#lanes.delete(waiting.needs);
+  }
+
+  /** Its order has changed. */
+  reorder(waiting: Waiting): void {
+    this.#lanes.get(waiting.needs)?.reorder(waiting);
   }
 }
 

@@ -60,6 +60,7 @@ export type Policy = Pick<
   | 'onFail'
   | 'onSkip'
   | 'timeoutMs'
+  | 'resources'
 >;
 
 /** A schedule as the loop holds it. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formatDuration } from '../../src/core/duration.ts';
+import { type Limits, type Needs, noLimits, noNeeds } from '../../src/scheduler/capacity.ts';
 import type { QueueDefinition } from '../../src/scheduler/ports.ts';
 import { Backlog, rereadMs, risesAfterMs, type Taken } from '../../src/scheduler/queue.ts';
 import type { OpenRun } from '../../src/scheduler/run.ts';
@@ -100,6 +101,170 @@ describe('workers', () => {
     backlog.add(again);
     expect(takeAll(backlog)).toMatchObject([{ run: { runId: again.runId } }]);
     expect(backlog.counts().active).toBe(1);
+  });
+});
+
+describe('what runs share beside the workers', () => {
+  const megabyte = 1_000_000;
+  /** By the name of the schedule: `threads cpu memory-in-MB`. */
+  const needsOf = ({ schedule }: OpenRun): Needs => {
+    const [threads = '0', cpu = '0', memory = '0'] = schedule.split(' ');
+    return { threads: threads === '1' ? 1 : 0, cpu: Number(cpu), memoryBytes: Number(memory) * megabyte };
+  };
+  const needing = (schedule: string, values: Partial<OpenRun> = {}): OpenRun => run({ schedule, ...values });
+  const limited = (limits: Partial<Limits>, runs: readonly OpenRun[]): Backlog => {
+    const backlog = new Backlog({ needsOf });
+    backlog.configure(usualQueues, 100, { ...noLimits, ...limits });
+    for (const each of runs) backlog.add(each);
+    return backlog;
+  };
+  const budget = { cpu: 200, memoryBytes: 1000 * megabyte };
+
+  test('runs that need a thread of the database are as many as there are threads, and hold up no others', () => {
+    const runs = [needing('1'), needing('1'), needing('1'), needing('0'), needing('1'), needing('0')];
+    const backlog = limited({ threads: 2 }, runs);
+    expect(names(takeAll(backlog))).toEqual(['1', '1', '0', '0']);
+    backlog.release(runs[0]!);
+    expect(backlog.take(noon)).toMatchObject({ run: { runId: runs[2]!.runId }, waitedFor: 'database threads: 2 of 2 busy' });
+    expect(backlog.take(noon)).toBeUndefined();
+  });
+
+  test('what fits into the budget starts, what does not waits and says for what', () => {
+    const runs = [needing('0 0 512'), needing('0 0 768'), needing('0 150 100'), needing('0 100 0'), needing('0 50 400'), needing('0')];
+    const backlog = limited(budget, runs);
+    expect(names(takeAll(backlog))).toEqual(['0 0 512', '0 150 100', '0']);
+    expect([1, 3, 4].map((at) => backlog.lack(runs[at]!))).toEqual([
+      'memory: 612MB of 1GB is taken, it needs 768MB',
+      'cpu: 150% of 200% is taken, it needs 100%',
+      'memory: 612MB of 1GB is taken, it needs 400MB',
+    ]);
+    backlog.release(runs[0]!);
+    expect(backlog.take(noon)).toMatchObject({ run: { schedule: '0 0 768' }, waitedFor: 'memory: 612MB of 1GB is taken, it needs 768MB' });
+    expect(backlog.take(noon)).toBeUndefined();
+    backlog.release(runs[2]!);
+    expect(backlog.take(noon)).toMatchObject({ run: { schedule: '0 100 0' }, waitedFor: 'cpu: 150% of 200% is taken, it needs 100%' });
+  });
+
+  test('what needs more than there is at all runs when nobody else has a part of it, and then nobody else gets one', () => {
+    const [small, large, other, later] = [needing('0 0 10'), needing('0 0 5000'), needing('0 300 0'), needing('0 0 1')];
+    const backlog = limited(budget, [small, large, other]);
+    expect(names(takeAll(backlog))).toEqual(['0 0 10', '0 300 0']);
+    backlog.release(small);
+    expect(names(takeAll(backlog))).toEqual(['0 0 5000']);
+    backlog.add(later);
+    expect(backlog.take(noon)).toBeUndefined();
+    expect(backlog.lack(later)).toBe('memory: 5GB of 1GB is taken, it needs 1MB');
+    backlog.release(large);
+    expect(names(takeAll(backlog))).toEqual(['0 0 1']);
+  });
+
+  test('a large run is not passed by small ones for ever: once it has risen above all, the next parts are for it', () => {
+    const large = needing('0 0 900');
+    const first = needing('0 0 200', { scheduledAt: noon - second });
+    const backlog = limited(budget, [first, large]);
+    expect(names(takeAll(backlog))).toEqual(['0 0 200']);
+    const atWork = [first];
+    let started = 0;
+    let waited: string | null = null;
+    for (let now = noon; started === 0 && now < noon + 60 * minute; now += minute) {
+      const next = needing('0 0 200', { scheduledAt: now, openedAt: now });
+      backlog.add(next);
+      // One ends each minute, when the next has come.
+      for (const { run: taken, waitedFor } of takeAll(backlog, now)) {
+        if (taken === large) {
+          started = now;
+          waited = waitedFor;
+        } else atWork.push(taken);
+      }
+      const ended = atWork.shift();
+      if (ended !== undefined) backlog.release(ended);
+      if (backlog.lack(next)?.startsWith('resources') === true)
+        expect(backlog.lack(next)).toBe('resources: the next are for 0 0 900, which has waited longest');
+    }
+    // Of class normal: three rises of five minutes, and the end of those that were at work then.
+    expect(started).toBeGreaterThanOrEqual(noon + 3 * risesAfterMs);
+    expect(started).toBeLessThanOrEqual(noon + 3 * risesAfterMs + 6 * minute);
+    expect(waited).toBe('memory: 200MB of 1GB is taken, it needs 900MB');
+    backlog.release(large);
+    expect(takeAll(backlog, started).length).toBeGreaterThan(0);
+  });
+
+  test('nothing is kept for a run that its queue holds back', () => {
+    const held = needing('0 0 900', { queue: 'low', openedAt: noon - 60 * minute, scheduledAt: noon - 60 * minute });
+    const backlog = limited(budget, [needing('0 0 500'), held, needing('0 0 100')]);
+    backlog.configure([...usualQueues.slice(0, 2), queue('low', { paused: true })], 100, { ...noLimits, ...budget });
+    expect(names(takeAll(backlog))).toEqual(['0 0 500', '0 0 100']);
+    expect(backlog.take(noon)).toBeUndefined();
+  });
+
+  test('limits change while runs are at work', () => {
+    const runs = Array.from({ length: 6 }, () => needing('1 0 400'));
+    const backlog = limited({ threads: 6, memoryBytes: 1000 * megabyte }, runs);
+    expect(takeAll(backlog)).toHaveLength(2);
+    backlog.configure(usualQueues, 100, { ...noLimits, memoryBytes: 2000 * megabyte });
+    expect(takeAll(backlog)).toHaveLength(3);
+    backlog.configure(usualQueues, 100, { ...noLimits, memoryBytes: 100 * megabyte });
+    for (const each of runs.slice(0, 4)) backlog.release(each);
+    expect(backlog.take(noon)).toBeUndefined();
+    backlog.release(runs[4]!);
+    expect(takeAll(backlog)).toHaveLength(1);
+    backlog.configure(usualQueues, 100);
+    expect(backlog.lack(runs[0]!)).toBeUndefined();
+  });
+
+  test('what a run needs is looked at again when it is taken', () => {
+    const learned = new Set<string>();
+    const backlog = new Backlog({ needsOf: ({ schedule }) => ({ ...noNeeds, threads: learned.has(schedule) ? 1 : 0 }) });
+    const runs = ['a', 'a', 'a', 'b'].map((schedule) => run({ schedule }));
+    backlog.configure(usualQueues, 100, { ...noLimits, threads: 1 });
+    for (const each of runs) backlog.add(each);
+    expect(backlog.take(noon)?.run).toBe(runs[0]);
+    learned.add('a');
+    expect(names(takeAll(backlog))).toEqual(['a', 'b']);
+    expect(backlog.lack(runs[2]!)).toBe('database threads: 1 of 1 busy');
+    backlog.release(runs[1]!);
+    expect(names(takeAll(backlog))).toEqual(['a']);
+  });
+
+  test('whatever comes and goes, no limit is passed but by one alone, parts are given back, and all start in the end', () => {
+    const drawn = fc.record({
+      threads: fc.constantFrom(0, 1),
+      cpu: fc.constantFrom(0, 0, 10, 0.1, 150, 500),
+      memory: fc.constantFrom(0, 0, 1, 300, 999, 4000),
+      priority: fc.constantFrom(...priorities),
+      queue: fc.constantFrom('critical', 'default', 'low'),
+    });
+    fc.assert(
+      fc.property(fc.array(drawn, { minLength: 1, maxLength: 60 }), fc.array(fc.nat(), { minLength: 60, maxLength: 60 }), (needs, ends) => {
+        const runs = needs.map(({ threads, cpu, memory, ...values }) => needing(`${threads} ${cpu} ${memory}`, values));
+        const backlog = limited({ ...budget, threads: 2 }, runs);
+        let atWork: OpenRun[] = [];
+        const started = new Set<string>();
+        for (let turn = 0; started.size < runs.length || atWork.length > 0; turn++) {
+          if (turn > 10 * runs.length + 10) throw new Error('some never start');
+          for (const { run: taken } of takeAll(backlog, noon + turn * minute)) {
+            started.add(taken.runId);
+            atWork.push(taken);
+            const parts = atWork.map(needsOf);
+            expect(parts.filter(({ threads }) => threads === 1).length).toBeLessThanOrEqual(2);
+            const [own] = parts.slice(-1);
+            for (const [key, limit] of [
+              ['cpu', 200],
+              ['memoryBytes', 1000 * megabyte],
+            ] as const) {
+              const others = parts.slice(0, -1).filter((each) => each[key] > 0);
+              if (own![key] > 0 && others.length > 0)
+                expect(parts.reduce((sum, each) => sum + each[key], 0)).toBeLessThanOrEqual(limit + 1e-9);
+            }
+          }
+          const ended = atWork[(ends[turn % ends.length] ?? 0) % Math.max(atWork.length, 1)];
+          if (ended !== undefined) backlog.release(ended);
+          atWork = atWork.filter((each) => each !== ended);
+        }
+        expect(runs.every((each) => backlog.lack(each) === undefined)).toBe(true);
+      }),
+      { numRuns: 200 },
+    );
   });
 });
 

@@ -55,3 +55,35 @@ test('with twice as many endless queries as there are cores, other schedules ope
   expect(runs).toEqual([{ state: 'running', count: queries }]);
   expect((await db.rows('LIST RUNS')).length).toBeGreaterThanOrEqual(queries + 6);
 });
+
+test('in the pool of four threads that a library finds, one heavy statement runs at once, and functions of the host beside it', async ({
+  db,
+}) => {
+  await db.reopen({ clock: systemClock, graceMs: 0, poolSize: 4 });
+  expect(db.engine.warnings).toEqual([expect.stringContaining('The pool has 4 threads, so 1 heavy statement runs at once')]);
+  await db.run('SET cron.workers = 3', 'CREATE TABLE t(n INTEGER)');
+  db.engine.worker.executors.add('nothing', { execute: async () => 7 });
+  await db.engine.scheduler.start();
+  await begin(db, 1);
+  await db.run(
+    "UPSERT SCHEDULE waits ( sched: every 1s, sql: 'INSERT INTO t VALUES (1)', overlap: queue )",
+    'UPSERT SCHEDULE called ( sched: every 1s, exe: nothing, call: x, overlap: queue )',
+    'UPSERT PROCEDURE puts() AS BEGIN INSERT INTO t VALUES (2); END',
+    'UPSERT SCHEDULE too ( sched: every 1s, call: puts, overlap: queue )',
+  );
+  const others = await finished(db, 3);
+  expect(others).toMatchObject([1, 2, 3].map(() => ({ schedule: 'called', state: 'succeeded', result: 7 })));
+  const waits = "SELECT count(*) > 0 AS waits, count_if(state <> 'pending') AS taken FROM cron.runs WHERE schedule = 'waits'";
+  expect(await db.rows(waits)).toEqual([{ waits: true, taken: 0n }]);
+  const [{ run_id: id } = {}] = await db.rows("SELECT run_id FROM cron.runs WHERE schedule = 'waits' LIMIT 1");
+  expect(await db.rows(`EXPLAIN RUN '${String(id)}'`)).toContainEqual(
+    expect.objectContaining({ what: 'waits', detail: expect.stringContaining('for database threads: 1 of 1 busy') }),
+  );
+  // One worker has the endless query; of the others one may have begun `too`, which was not known to be SQL then.
+  expect(await db.rows('SELECT total, active >= 1 AS active, idle >= 1 AS idle FROM cron.workers')).toEqual([
+    { total: 3n, active: true, idle: true },
+  ]);
+  await db.run("CANCEL RUNS WHERE schedule LIKE 'endless%'");
+  const freed = await finished(db, 4);
+  expect(freed.map(({ schedule }) => schedule)).toContain('waits');
+});

@@ -325,6 +325,7 @@ export class WorldMaker {
       retryDelayMs: random.pick([second, minute]),
       catchup: random.pick(['none', 'latest', 'latest', 'all']),
       onFail: random.chance(0.1) ? [{ kind: 'call', procedure: 'alarm' }] : [],
+      budget: { cpu: null, memoryBytes: null },
       alerts: random.chance(0.2)
         ? { failures: 3, backlog: 5, slowness: 2, busyMs: 30 * second }
         : { failures: 0, backlog: 0, slowness: 0, busyMs: 0 },

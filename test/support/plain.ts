@@ -13,6 +13,7 @@ export const plainSettings: SchedulerSettings = {
   retryDelayMs: 60_000,
   catchup: 'latest',
   onFail: [],
+  budget: { cpu: null, memoryBytes: null },
   alerts: { failures: 0, backlog: 0, slowness: 0, busyMs: 0 },
 };
 

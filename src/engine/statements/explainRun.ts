@@ -378,6 +378,8 @@ class Story {
       return `for queue ${String(name)}: ${inQueue} of ${Number(concurrency)} busy`;
     const { active, workers } = scheduler.counts();
     if (active >= workers) return `for a worker: ${active} of ${workers} busy`;
+    const lack = scheduler.lack(open);
+    if (lack !== undefined) return `for ${lack}`;
     if (rateCount != null) return `for queue ${String(name)}, which begins ${Number(rateCount)} per ${formatDuration(Number(ratePerMs))}`;
     return 'for its turn';
   }

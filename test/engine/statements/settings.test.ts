@@ -9,6 +9,22 @@ describe('SET cron.x', () => {
     expect(await db.rows("SELECT value FROM cron.settings WHERE name = 'workers'")).toEqual([{ value: '4' }]);
   });
 
+  test('the budget of all runs is percent of a core and a size, and none by default', async ({ db }) => {
+    expect(await db.rows("SELECT name, value FROM cron.settings WHERE name IN ('cpu', 'memory') ORDER BY name")).toEqual([
+      { name: 'cpu', value: 'none' },
+      { name: 'memory', value: 'none' },
+    ]);
+    expect(await db.rows('SET cron.cpu = 150')).toEqual([{ name: 'cpu', value: '150' }]);
+    expect(await db.rows("SET cron.cpu = '200%'")).toEqual([{ name: 'cpu', value: '200' }]);
+    expect(await db.rows('SET cron.memory = 1.5GB')).toEqual([{ name: 'memory', value: '1.5GB' }]);
+    expect(await db.rows("SET cron.memory = '512 MiB'")).toEqual([{ name: 'memory', value: '512 MiB' }]);
+    expect(await db.rows('SET cron.memory = none')).toEqual([{ name: 'memory', value: 'none' }]);
+    for (const wrong of ['-1', "'lots'", "''", '0.5', '2GB'])
+      expect(await db.mistake(`SET cron.cpu = ${wrong}`), wrong).toMatchObject({ code: 'invalid_value', at: wrong });
+    for (const wrong of ['512', "'lots'", '10KB', "'-1GB'"])
+      expect(await db.mistake(`SET cron.memory = ${wrong}`), wrong).toMatchObject({ code: 'invalid_value', at: wrong });
+  });
+
   test('a timeout may be none, as everywhere', async ({ db }) => {
     expect(await db.rows('SET cron.timeout = none')).toEqual([{ name: 'timeout', value: 'none' }]);
     expect(await db.mistake('SET cron.timeout = 0s')).toMatchObject({ at: '0s', hint: 'from 1ms to 366d, or none' });

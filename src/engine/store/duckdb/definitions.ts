@@ -34,6 +34,7 @@ const deciding = [
   'onFail',
   'onSkip',
   'timeoutMs',
+  'resources',
 ] as const satisfies readonly (keyof Policy)[];
 
 const paths = ['timing', ...deciding].map((key) => `'$.${key}'`).join(', ');
@@ -198,6 +199,7 @@ const optional: typeof required = {
   maxRuns: isNumber,
   catchup: isOneOf('none', 'latest', 'all'),
   timeoutMs: (value) => value === null || isNumber(value),
+  resources: isObject,
 };
 
 function policyOf(bound: Readonly<Record<string, JsonValue>>): Policy {

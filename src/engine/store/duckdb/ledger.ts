@@ -679,6 +679,7 @@ async function schedulerSettings(connection: Connection, sql: Sql): Promise<Sche
     retryDelayMs: read((from) => from.durationMs('retry_delay')),
     catchup: catchup === 'none' || catchup === 'all' ? catchup : 'latest',
     onFail: read((from) => from.onFail),
+    budget: { cpu: read((from) => from.budgetCpu), memoryBytes: read((from) => from.budgetMemoryBytes) },
     alerts: read((from) => from.alerts),
   };
 }
