@@ -4,14 +4,15 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createMetrics, type Metrics } from '../../src/daemon/metrics/metrics.ts';
 import { type Engine, openEngine } from '../../src/engine/engine.ts';
-import { systemClock } from '../../src/scheduler/clock.ts';
+import { type Clock, systemClock } from '../../src/scheduler/clock.ts';
+import { VirtualClock } from '../../src/scheduler/simulation/virtualClock.ts';
 
 class Desk {
   readonly folder = mkdtempSync(join(tmpdir(), 'cuckoo-metrics-'));
   engine!: Engine;
   metrics!: Metrics;
 
-  async open(options: { readonly mostJobs?: number } = {}): Promise<this> {
+  async open(options: { readonly mostJobs?: number; readonly clock?: Clock } = {}): Promise<this> {
     this.engine = await openEngine(join(this.folder, 'my.duckdb'), { zone: 'UTC', poolSize: 16, graceMs: 100 });
     this.metrics = createMetrics({ engine: this.engine, clock: systemClock, ...options });
     await this.engine.scheduler.start();
@@ -133,6 +134,19 @@ describe('what there is now', () => {
     expect(parts.map(([, value]) => value)).toEqual([1, 1, 1, 1, 1]);
   });
 
+  test('how many jobs there are is counted anew when definitions have changed', async () => {
+    const clock = new VirtualClock({ startAt: systemClock.now() });
+    desk = await new Desk().open({ clock });
+    await desk.run("UPSERT SCHEDULE a ( sql: 'SELECT 1' )");
+    expect((await desk.told()).get('cuckoo_jobs{state="enabled"}')).toBe(1);
+    await desk.run('DISABLE SCHEDULE a', "UPSERT SCHEDULE b ( sql: 'SELECT 1' )", "UPSERT SCHEDULE c ( sql: 'SELECT 1' )");
+    expect((await desk.told()).get('cuckoo_jobs{state="enabled"}')).toBe(1);
+    await clock.advance(5_000);
+    const told = await desk.told();
+    expect(told.get('cuckoo_jobs{state="enabled"}')).toBe(2);
+    expect(told.get('cuckoo_jobs{state="disabled"}')).toBe(1);
+  });
+
   test('a pause is told', async () => {
     desk = await new Desk().open();
     await desk.run('PAUSE SCHEDULER');
@@ -180,6 +194,8 @@ describe('what there is now', () => {
   test('however many ask, the file is asked once in five seconds', async () => {
     desk = await new Desk().open();
     const opened = vi.spyOn(desk.engine, 'session');
+    await desk.run("UPSERT SCHEDULE a ( sql: 'SELECT 1' )");
+    opened.mockClear();
     await Promise.all(Array.from({ length: 50 }, () => desk.metrics.text()));
     await desk.metrics.text();
     expect(opened).toHaveBeenCalledTimes(1);

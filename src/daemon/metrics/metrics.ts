@@ -49,9 +49,14 @@ export function createMetrics({ engine, clock, mostJobs = defaultMostJobs }: Met
       for (const status of closedStates) series.executions.remove({ job, status });
     }
   };
+  const forget = (): void => {
+    names.forget();
+    reader.forgetJobs();
+  };
   const stops = [
-    events.on('scheduler:started', () => names.forget()),
-    events.on('definitions:changed', () => names.forget()),
+    events.on('scheduler:started', forget),
+    events.on('definitions:changed', forget),
+    events.on('schedule:disabled', forget),
     events.on('run:started', ({ run, startedAt }) => countStart(series, run, startedAt)),
     events.on('run:finished', (run) => {
       heedNames();

@@ -27,6 +27,10 @@ export class Reader {
   readonly #engine: Engine;
   readonly #clock: Clock;
   #session: Promise<Session> | undefined;
+  /** Until definitions change: the view reads all of history along with them. */
+  #jobs: Readings['jobs'];
+  /** Counts their changes. */
+  #definitions = 0;
   #isClosed = false;
 
   constructor(engine: Engine, clock: Clock) {
@@ -38,10 +42,7 @@ export class Reader {
   async read(): Promise<Readings> {
     const disk = this.#part(() => this.#disk());
     // One after the other: they share a session.
-    const jobs = await this.#part(async () => {
-      const [row = []] = await this.#rows('SELECT count(*) FILTER (enabled), count(*) FILTER (NOT enabled) FROM cron.schedules');
-      return { enabled: Number(row[0]), disabled: Number(row[1]) };
-    });
+    const jobs = this.#jobs ?? (await this.#part(() => this.#countJobs()));
     const memory = await this.#part(async () => {
       const [row = []] = await this.#rows('SELECT sum(memory_usage_bytes), sum(temporary_storage_bytes) FROM duckdb_memory()');
       return { usedBytes: Number(row[0]), spilledBytes: Number(row[1]) };
@@ -49,6 +50,12 @@ export class Reader {
     const alerts = await this.#part(() => this.#counts('SELECT rule, count(*) FROM cron.alerts WHERE ended_at IS NULL GROUP BY rule'));
     const sources = await this.#part(() => this.#counts('SELECT state, count(*) FROM cron.sources GROUP BY state'));
     return { jobs, memory, alerts, sources, disk: await disk };
+  }
+
+  /** Definitions have changed. */
+  forgetJobs(): void {
+    this.#jobs = undefined;
+    this.#definitions += 1;
   }
 
   /** Safe to call twice. */
@@ -74,6 +81,15 @@ export class Reader {
       timer.cancel();
       if (isLate) void this.#leave();
     }
+  }
+
+  async #countJobs(): Promise<NonNullable<Readings['jobs']>> {
+    const before = this.#definitions;
+    const [row = []] = await this.#rows('SELECT count(*) FILTER (enabled), count(*) FILTER (NOT enabled) FROM cron.schedules');
+    const jobs = { enabled: Number(row[0]), disabled: Number(row[1]) };
+    // What has changed meanwhile may not be in it.
+    if (before === this.#definitions) this.#jobs = jobs;
+    return jobs;
   }
 
   async #counts(query: string): Promise<ReadonlyMap<string, number>> {
