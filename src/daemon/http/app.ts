@@ -215,6 +215,6 @@ function matches(pattern: string, path: string): boolean {
 
 function refused({ logger }: AppParts, error: unknown, context: Context<AppEnv>): Response {
   const { refusal, isMistake } = Refusal.of(error);
-  if (isMistake) logger.error({ route: context.get('route'), error }, 'a request failed by a mistake of ours');
+  if (isMistake) logger.error({ route: context.get('route'), err: error }, 'a request failed by a mistake of ours');
   return refusal.toResponse();
 }

@@ -7,7 +7,7 @@ import { namedRoutes } from './named.ts';
 import { outcomeOf } from './outcome.ts';
 import { Refusal } from './problem.ts';
 import { answer, type Desk, definer, route } from './route.ts';
-import { calendarSchema, carried, outcomeSchema } from './schemas.ts';
+import { anyJson, calendarSchema, carried, outcomeSchema } from './schemas.ts';
 import { nameIn, valueIn } from './statements.ts';
 
 const tag = 'calendars';
@@ -19,12 +19,14 @@ const bodySchema = z
   .strictObject({
     weekend: texts.optional().openapi({ example: ['sat', 'sun'] }),
     holidays: z
-      .array(z.json())
+      .array(anyJson)
       .optional()
       .openapi({ description: 'days, or objects { day, .. }', example: ['2027-01-01'] }),
     holidays_from: z.string().nullable().optional().openapi({ description: 'SQL whose first column has the days' }),
     ics: z.string().nullable().optional().openapi({ description: 'a file in iCalendar form' }),
     country: z.string().nullable().optional().openapi({ example: 'JP' }),
+    description: z.string().nullable().optional(),
+    tags: texts.optional(),
   })
   .openapi('CalendarDefinition');
 

@@ -10,7 +10,7 @@ import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Clock } from '../../scheduler/clock.ts';
 import type { App, AppEnv } from './app.ts';
 import type { Limits } from './limits.ts';
-import { rawProblem } from './problem.ts';
+import { Refusal, rawProblem } from './problem.ts';
 
 export interface ListenOptions {
   readonly app: App;
@@ -74,7 +74,8 @@ export function requestListener(app: App, door: AppEnv['Bindings']['door']): (re
   const handle = getRequestListener((request, { incoming, outgoing }) => app.hono.fetch(request, { incoming, outgoing, door }), {
     // They are everybody's in this process, handlers included.
     overrideGlobalObjects: false,
-    errorHandler: () => new Response(null, { status: 400 }),
+    // What is asked for is no address, or the Host no name: it does not become a request.
+    errorHandler: () => new Refusal(new Diagnostic('invalid_value', 'the address of the request, or its Host, is none')).toResponse(),
   });
   return (incoming, outgoing) => {
     for (const [name, value] of Object.entries(always)) outgoing.setHeader(name, value);

@@ -3,7 +3,7 @@
 import { z } from '@hono/zod-openapi';
 import { cuckooVersion, duckdbVersion } from '../version.ts';
 import { protocolVersion } from '../wire/protocol.ts';
-import { answer, type Desk, route } from './route.ts';
+import { answer, type Desk, refusedSpec, route } from './route.ts';
 
 /** Longer than a busy machine takes, and shorter than anybody waits. */
 const mostLagMs = 5_000;
@@ -70,7 +70,15 @@ function open(
       { description, content: { 'application/json': { schema: content } } },
     ]),
   );
-  app.openAPIRegistry.registerPath({ method: 'get', path, operationId, summary, tags: ['health'], security: [], responses });
+  app.openAPIRegistry.registerPath({
+    method: 'get',
+    path,
+    operationId,
+    summary,
+    tags: ['health'],
+    security: [],
+    responses: { ...responses, default: refusedSpec },
+  });
   app.get(path, (context) => {
     context.set('route', path);
     return handle();

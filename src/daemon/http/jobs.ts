@@ -16,7 +16,7 @@ import { type Outcome, outcomeOf, runAnswer } from './outcome.ts';
 import { Conditions, cursorIn, flagIn, limitOf, nextCursor, pageOf, placeIn } from './pages.ts';
 import { Refusal } from './problem.ts';
 import { answer, type Desk, definer, inBody, type RouteRequest, route } from './route.ts';
-import { carried, definitionOutcomeSchema, jobSchema, jobStatuses, outcomeSchema, runSchema } from './schemas.ts';
+import { anyJson, carried, definitionOutcomeSchema, jobSchema, jobStatuses, outcomeSchema, runSchema } from './schemas.ts';
 import { nameIn, type Statements, textIn, textOf, valueIn } from './statements.ts';
 
 const tag = 'jobs';
@@ -153,15 +153,14 @@ const taskSchema = z.looseObject({
     description: 'execute_command, sql, procedure, pipeline, handler, or a registered one',
     example: 'execute_command',
   }),
-  command: z.json().optional(),
+  command: anyJson.optional(),
 });
 
-const anything = z.json().optional();
+const anything = anyJson.optional();
 const bodySchema = z
   .looseObject({
     name: z.string().optional().openapi({ description: 'or job_id, or id', example: 'nightly' }),
-    schedule: z
-      .json()
+    schedule: anyJson
       .optional()
       .openapi({ description: 'or sched, or cron_expression: a cadence, or a list of them', example: '0 2 * * *' }),
     run_at: z.string().optional().openapi({ description: 'an instant: runs once' }),
@@ -356,7 +355,7 @@ function switching(desk: Desk): void {
 // ---- Running ----
 
 const runBody = z.strictObject({
-  input: z.record(z.string(), z.json()).optional().openapi({ description: 'parameters in the place of those of the job' }),
+  input: z.record(z.string(), anyJson).optional().openapi({ description: 'parameters in the place of those of the job' }),
 });
 
 function running(desk: Desk): void {

@@ -9,7 +9,13 @@ import { Refusal } from './problem.ts';
 export const mostOnPage = 500;
 
 export function limitOf(usual: number, most = mostOnPage) {
-  return z.coerce.number().int().min(1).max(most).default(usual).openapi({ type: 'integer', description: 'so many at most' });
+  return z.coerce.number().int().min(1).max(most).default(usual).openapi({
+    type: 'integer',
+    minimum: 1,
+    maximum: most,
+    default: usual,
+    description: 'so many at most',
+  });
 }
 
 /** Of a page's query. */

@@ -140,6 +140,7 @@ export function mustNotBeTooOften({ rate }: Pick<Desk, 'rate'>, context: Context
 // ---- What comes in ----
 
 function jsonIn(text: string): unknown {
+  mustBeShallow(text);
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
@@ -153,6 +154,18 @@ function jsonIn(text: string): unknown {
   }
 }
 
+/** As deep as definitions may be; far from where recursion ends, ours and that of others. */
+const deepest = 64;
+
+function mustBeShallow(text: string): void {
+  let depth = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"?|[[\]{}]/gs)) {
+    if (token === '[' || token === '{') depth += 1;
+    else if (token === ']' || token === '}') depth -= 1;
+    if (depth > deepest) throw new Refusal(new Diagnostic('too_large', `values are nested more than ${deepest} deep`), { status: 400 });
+  }
+}
+
 /** A mistake in the text of a body, which our reader takes for a file. */
 export function inBody(error: Diagnostic, { sql, status = 400 }: { readonly sql?: string; readonly status?: number } = {}): Refusal {
   const { code, message, span, hint, cause, more } = error;
@@ -162,13 +175,7 @@ export function inBody(error: Diagnostic, { sql, status = 400 }: { readonly sql?
 
 function checked<Schema extends z.ZodType>(schema: Schema | undefined, given: unknown, where: string): z.output<Schema> {
   if (schema === undefined) return undefined as z.output<Schema>;
-  let result: z.ZodSafeParseResult<z.output<Schema>>;
-  try {
-    result = schema.safeParse(given);
-  } catch (error) {
-    if (error instanceof RangeError) throw new Refusal(new Diagnostic('too_large', `${where} is nested too deep`), { status: 400 });
-    throw error;
-  }
+  const result = schema.safeParse(given);
   if (result.success) return result.data;
   const [first, ...more] = result.error.issues.map((issue) => mistakeOf(issue, schema, where));
   throw new Refusal(Diagnostic.all([first ?? new Diagnostic('invalid_value', `${where} is refused`), ...more]), { status: 400 });
@@ -198,7 +205,7 @@ function describe<Params extends z.ZodType, Query extends z.ZodType, Body extend
   for (const [status, { description: what, content }] of Object.entries(answers)) {
     responses[status] = { description: what, ...(content === undefined ? {} : { content: contentOf(content) }) };
   }
-  responses['default'] = { description: 'refused', content: { [problemType]: { schema: problemSchema } } };
+  responses['default'] = refusedSpec;
   app.openAPIRegistry.registerPath({
     method,
     path,
@@ -214,6 +221,9 @@ function describe<Params extends z.ZodType, Query extends z.ZodType, Body extend
     responses: responses as never,
   });
 }
+
+/** Of every page. */
+export const refusedSpec = { description: 'refused', content: { [problemType]: { schema: problemSchema } } };
 
 function contentOf(content: NonNullable<AnswerSpec['content']>): object {
   if (content instanceof z.ZodType) return { 'application/json': { schema: content } };

@@ -5,6 +5,9 @@ import { problemSchema } from './problem.ts';
 
 export const warningSchema = z.object({ message: z.string(), hint: z.string().optional() }).openapi('Warning');
 
+/** What JSON can hold: it has been parsed already. */
+export const anyJson = z.unknown().openapi({ description: 'any JSON' });
+
 const instant = z.string().openapi({ format: 'date-time', example: '2026-11-21T02:00:00Z' });
 const text = z.string().nullable();
 const count = z.int().nullable();
@@ -70,12 +73,12 @@ export const executionSchema = z
     first_scheduled_at: at,
     queue: text,
     priority: text,
-    params: z.json(),
-    result: z.json(),
+    params: anyJson,
+    result: anyJson,
     rows_changed: count,
     error_code: text,
     error_message: text,
-    error_detail: z.json(),
+    error_detail: anyJson,
     guarantee: text,
     guarantee_reason: text,
     conflicts: count,
@@ -130,8 +133,8 @@ export const runSchema = z
     reason: text,
     duration_ms: ms,
     rows_changed: count,
-    result: z.json(),
-    failure: problemSchema.nullable(),
+    result: anyJson,
+    failure: z.union([problemSchema, z.null()]),
   })
   .openapi('Run');
 
@@ -158,7 +161,7 @@ export const stepSchema = z
     finished_at: at,
     duration_ms: ms,
     rows_changed: count,
-    result: z.json(),
+    result: anyJson,
     error_message: text,
   })
   .openapi('Step');
@@ -196,8 +199,8 @@ export const calendarSchema = z.object({ name: z.string(), definition: z.string(
 const routine = {
   name: z.string(),
   language: text,
-  parameters: z.json(),
-  options: z.json(),
+  parameters: anyJson,
+  options: anyJson,
   version: z.int(),
   created_at: instant,
   updated_at: instant,
@@ -205,4 +208,4 @@ const routine = {
 };
 
 export const procedureSchema = z.object({ ...routine, body: text }).openapi('Procedure');
-export const pipelineSchema = z.object({ ...routine, steps: z.json() }).openapi('Pipeline');
+export const pipelineSchema = z.object({ ...routine, steps: anyJson }).openapi('Pipeline');

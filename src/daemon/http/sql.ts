@@ -18,13 +18,13 @@ import { Places } from './places.ts';
 import { pour } from './pour.ts';
 import { problemOf, problemSchema, Refusal } from './problem.ts';
 import { type Desk, type RouteRequest, route } from './route.ts';
-import { warningSchema } from './schemas.ts';
+import { anyJson, warningSchema } from './schemas.ts';
 import { rowReader } from './statements.ts';
 
 const bodySchema = z.strictObject({
   sql: z.string().openapi({ example: 'SELECT name, next_run FROM cron.schedules WHERE queue = $queue' }),
   params: z
-    .union([z.array(z.json()), z.record(z.string(), z.json())])
+    .union([z.array(anyJson), z.record(z.string(), anyJson)])
     .optional()
     .openapi({ description: 'a list for $1, $2 or ?, an object for $name', example: { queue: 'default' } }),
 });
@@ -44,7 +44,7 @@ const answerSchema = z
     rows_changed: z.int().nullable().openapi({ description: 'null where the statement writes no rows' }),
     warnings: z.array(warningSchema),
     notes: z.array(z.string()),
-    failure: problemSchema.nullable().openapi({ description: 'it was carried out, and what it ran did not succeed' }),
+    failure: z.union([problemSchema, z.null()]).openapi({ description: 'it was carried out, and what it ran did not succeed' }),
     error: problemSchema.optional().openapi({ description: 'the rows end here by a mistake; the connection then breaks off' }),
   })
   .openapi('SqlAnswer');

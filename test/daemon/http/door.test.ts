@@ -5,7 +5,8 @@ import { describe, expect } from 'vitest';
 import { Diagnostic } from '../../../src/core/diagnostic.ts';
 import { listen } from '../../../src/daemon/http/door.ts';
 import { systemClock } from '../../../src/scheduler/clock.ts';
-import { heard, Served, test } from './served.ts';
+import { test } from './fixture.ts';
+import { heard, Served } from './served.ts';
 
 describe('who comes in', () => {
   test('a missing or wrong token is refused before anything else is looked at', async ({ served }) => {

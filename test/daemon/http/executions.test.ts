@@ -1,6 +1,7 @@
 import { describe, expect } from 'vitest';
 import type { FinishedRun } from '../../../src/scheduler/run.ts';
-import { eventsOf, type Served, test } from './served.ts';
+import { test } from './fixture.ts';
+import { eventsOf, type Served } from './served.ts';
 
 const executions = '/api/v1/executions';
 

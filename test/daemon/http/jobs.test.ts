@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest';
 import { parse } from '../../../src/parser/parse.ts';
-import { test } from './served.ts';
+import { test } from './fixture.ts';
 
 const jobs = '/api/v1/jobs';
 

@@ -6,12 +6,12 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { test as base } from 'vitest';
 import { Access, type Role } from '../../../src/daemon/access.ts';
 import { type App, type AppParts, createApp } from '../../../src/daemon/http/app.ts';
 import { type Doors, listen } from '../../../src/daemon/http/door.ts';
 import { type Engine, type EngineOptions, openEngine } from '../../../src/engine/engine.ts';
 import { systemClock } from '../../../src/scheduler/clock.ts';
+import { Conformity, type OpenApi } from './conformity.ts';
 
 export interface Answer {
   readonly status: number;
@@ -29,6 +29,9 @@ export interface Asking {
   readonly as?: Role | string | null;
   readonly door?: 'tcp' | 'unix';
 }
+
+/** Of the first door: the document is everywhere the same. */
+let conformity: Conformity | undefined;
 
 export class Served {
   readonly folder = mkdtempSync(join(tmpdir(), 'cuckoo-http-'));
@@ -60,6 +63,7 @@ export class Served {
     const logger = pino({ level: 'debug' }, { write: (line: string) => void this.log.push(line) });
     this.app = createApp({ engine: this.engine, access: this.access, logger, clock: systemClock, state: () => this.state, ...parts });
     this.doors = await listen({ app: this.app, clock: systemClock, tcp: { host: '127.0.0.1', port: 0 }, unixPath: this.unixPath });
+    conformity ??= new Conformity((await this.ask('/openapi.json', { door: 'unix' })).json);
     return this;
   }
 
@@ -128,18 +132,24 @@ export class Served {
     });
   }
 
+  get document(): OpenApi {
+    if (conformity === undefined) throw new Error('no door is open');
+    return conformity.document;
+  }
+
   async ask(path: string, asking: Asking = {}): Promise<Answer> {
     const response = await this.begin(path, asking);
     const chunks: Buffer[] = [];
     for await (const chunk of response) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString('utf8');
-    const isJson = /json/.test(response.headers['content-type'] ?? '') && !/ndjson/.test(response.headers['content-type'] ?? '');
-    return {
-      status: response.statusCode ?? 0,
-      headers: response.headers,
-      text,
-      json: isJson && text !== '' ? JSON.parse(text) : undefined,
-    };
+    const type = response.headers['content-type']?.split(';')[0] ?? '';
+    const isJson = type.includes('json') && !type.includes('ndjson');
+    const status = response.statusCode ?? 0;
+    const json = isJson && text !== '' ? JSON.parse(text) : undefined;
+    // Whatever a test looks at: each answer is one that the document knows.
+    const mistake = asking.method === 'HEAD' ? undefined : conformity?.mistake(asking.method ?? 'GET', path, { status, type, json });
+    if (mistake !== undefined) throw new Error(mistake);
+    return { status, headers: response.headers, text, json };
   }
 
   post(path: string, body?: unknown, asking: Asking = {}): Promise<Answer> {
@@ -175,18 +185,6 @@ export class Served {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
-
-export const test = base.extend<{ served: Served }>({
-  // biome-ignore lint/correctness/noEmptyPattern: vitest reads the first parameter as a pattern of fixtures.
-  served: async ({}, use) => {
-    const served = new Served();
-    try {
-      await use(await served.open());
-    } finally {
-      await served.close();
-    }
-  },
-});
 
 /** What a socket hears until it is closed. */
 export async function heard(socket: Socket): Promise<string> {

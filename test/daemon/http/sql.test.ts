@@ -1,6 +1,7 @@
 import { tableFromIPC } from 'apache-arrow';
 import { describe, expect } from 'vitest';
-import { Served, test } from './served.ts';
+import { test } from './fixture.ts';
+import { Served } from './served.ts';
 
 const sql = '/api/v1/sql';
 
