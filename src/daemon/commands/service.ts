@@ -67,7 +67,6 @@ export function unitText({ node, program, file, flags, isSystem }: UnitParts): s
   const words = [node, program, 'daemon', file, '--log-format', 'json', ...flags].map(unitWord).join(' ');
   return `[Unit]
 Description=Cuckoo, the scheduler of ${file.replaceAll('%', '%%')}
-Documentation=https://www.npmjs.com/package/cuckoo-sql
 After=network.target
 
 [Service]

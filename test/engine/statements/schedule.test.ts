@@ -142,7 +142,7 @@ describe('names', () => {
   test('SHOW CREATE answers text that, run again, changes nothing; in a new file it makes the same', async ({ db }) => {
     const definitions = [
       "UPSERT SCHEDULE plain ( sched: every 5m, sql: 'SELECT 1' )",
-      `UPSERT SCHEDULE "quo""ted" ( sched: ['0 2 * * *', every 1h from '2027-01-01 00:15'], command: ['sh', '-c', 'echo "it''s"'], tz: 'Europe/Berlin', retry_delays: [1m, 5m, 30m], enabled: false, config: { a: [1, 'x', { b: null }] }, keep: { succeeded: 30d } )`,
+      `UPSERT SCHEDULE "quo""ted" ( sched: ['0 2 * * *', every 1h from '2027-01-01 00:15'], command: ['sh', '-c', 'echo "it''s"'], tz: 'Europe/Berlin', retry_delays: [1m, 5m, 30m], enabled: false, config: { cwd: '.', env: { A: 'x' } }, keep: { succeeded: 30d } )`,
       "UPSERT SCHEDULE once ( run_at: 2027-09-20T02:00:00Z, handler: './jobs/a.js', params: { day: sql('current_date'), key: env('SECRET') }, on_fail: [notify('ops')] )",
     ];
     for (const definition of definitions) await db.run(definition);
