@@ -22,7 +22,7 @@ export function mustBeOurs({ host, origin, site, localAddress }: Asked, names: R
   if (asked === undefined || !isOurs(asked, localAddress, names)) {
     throw foreign(
       `this is not ${asked ?? 'a host without a name'}`,
-      'ask by the address that it listens on, or start the daemon with that name: --name',
+      'ask by the address that it listens on, or start the daemon with that name: --host-name',
     );
   }
   if (site !== undefined && site !== 'same-origin' && site !== 'none') throw fromElsewhere();
