@@ -34,7 +34,16 @@ export async function openLog({ logLevel, logFormat, output, color }: LogOptions
   const { default: pretty } = await import('pino-pretty');
   return pino(
     options,
-    pretty({ colorize: color, sync: true, destination: output, translateTime: 'SYS:HH:MM:ss.l', ignore: 'pid,hostname', singleLine: true }),
+    pretty({
+      colorize: color,
+      sync: true,
+      destination: output,
+      translateTime: 'SYS:HH:MM:ss.l',
+      ignore: 'pid,hostname',
+      hideObject: true,
+      // The message says it all, but for what to do about it.
+      messageFormat: '{msg}{if hint}; {hint}{end}',
+    }),
   ) as Log;
 }
 
