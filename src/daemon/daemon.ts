@@ -133,7 +133,7 @@ export class Daemon {
     const fields = { pid: process.pid, file: engine.path, url: this.url, schedules, tokenFile: access.tokenPath };
     log.info(
       fields,
-      `cuckoo serves ${engine.path}${this.url === undefined ? '' : ` at ${this.url}`}, ${schedules} schedule${schedules === 1 ? '' : 's'}`,
+      `cuckoo serves ${engine.path}${this.url === undefined ? '' : ` at ${this.url}`}, ${schedules} schedule${schedules === 1 ? '' : 's'}; the admin's token is in ${access.tokenPath}`,
     );
     if (mode === 'paused') log.warn({}, 'the scheduler is paused: RESUME SCHEDULER lets it go on');
   }
