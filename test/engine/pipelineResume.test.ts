@@ -42,7 +42,7 @@ describe('the next attempt of a pipeline', () => {
     expect(await workTables(db)).toHaveLength(2);
     await db.run(mend);
     expect(await db.rows(`RETRY RUN '${bySchedule?.['run_id']}'`)).toMatchObject([{ state: 'succeeded' }]);
-    expect(await db.rows(`RETRY DEAD LETTER '${byName?.['run_id']}'`)).toMatchObject([{ state: 'succeeded' }]);
+    expect(await db.rows(`RETRY DEAD LETTER '${byName?.['run_id']}'`)).toMatchObject([{ schedule: 'p', state: 'succeeded' }]);
     expect(await log(db)).toEqual(['a', 'a', 'b 42', 'b 42']);
     expect(await workTables(db)).toEqual([]);
     expect(await db.rows('LIST DEAD LETTERS')).toEqual([]);

@@ -99,12 +99,13 @@ async function awaitEnds(
 }
 
 export function pendingRow(run: OpenRun): Value[] {
-  return [run.runId, run.schedule, 'pending', null, null, null, null];
+  return [run.runId, nameOf(run), 'pending', null, null, null, null];
 }
 
-export function endedRow({ runId, schedule, state, reason, durationMs, rowsChanged, result }: FinishedRun): Value[] {
+export function endedRow(run: FinishedRun): Value[] {
+  const { runId, state, reason, durationMs, rowsChanged, result } = run;
   const changed = rowsChanged === null ? null : BigInt(rowsChanged);
-  return [runId, schedule, state, reason, durationMs, changed, result === null ? null : JSON.stringify(result)];
+  return [runId, nameOf(run), state, reason, durationMs, changed, result === null ? null : JSON.stringify(result)];
 }
 
 function told(finished: readonly FinishedRun[], statement: RunScheduleStatement): Result {

@@ -295,7 +295,7 @@ class Atomic {
         values: new Map(values.map((value, of) => [pathKey(paths[of] ?? []), value])),
       }));
     });
-    for (let item = await items.next(); item !== undefined && tally.decisive === undefined; item = await items.next()) {
+    for (let [item] = await items.take(1); item !== undefined && tally.decisive === undefined; [item] = await items.take(1)) {
       tally.add(await this.#one(step, item, scene), item.index);
     }
     const end = tally.end(total);

@@ -2,10 +2,12 @@
 // closes it.
 
 import { nameKey } from '../../../core/name.ts';
+import { noPast } from '../../../scheduler/pipeline.ts';
 import type { PipelineStep } from '../../routine.ts';
 import { Typed } from '../../store/duckdb/connection.ts';
 import { bindGiven } from '../runValues.ts';
 import { used } from '../statements.ts';
+import { Batch } from './batch.ts';
 import { Items, Tally } from './items.ts';
 import { givenToStep, type Item, itemPaths, pathKey } from './job.ts';
 import { countIn, type KnownResult, keepingText, readPortion } from './results.ts';
@@ -48,19 +50,27 @@ async function runAll(stage: Stage, step: PipelineStep, items: Items): Promise<T
   const tally = new Tally();
   const tell = (): void => stage.tell(step.name, tally.ended / items.total, `${step.name}: ${tally.ended} of ${items.total}`);
   const mayGoOn = (): boolean => tally.decisive === undefined && !stage.signal.aborted;
-  const one = async (): Promise<boolean> => {
-    const item = await items.next();
-    if (item === undefined) return false;
-    tally.add(await runUnit(stage, step, item), item.index);
-    tell();
-    return true;
+  const batch = await Batch.of(stage, step);
+  const some = async (most: number): Promise<boolean> => {
+    const taken = await items.take(most);
+    const isNew = taken.every((item) => stage.pastOf(step.name, item.index) === noPast);
+    const together = batch !== undefined && isNew && taken.length > 1 ? await batch.run(taken) : undefined;
+    for (const [at, item] of taken.entries()) {
+      if (!mayGoOn()) break;
+      const sinceMs = stage.parts.clock.monotonicMs();
+      const end = together?.[at] ?? (await runUnit(stage, step, item));
+      if (together === undefined && end.state === 'succeeded') batch?.tookAlone(stage.parts.clock.monotonicMs() - sinceMs);
+      tally.add(end, item.index);
+      tell();
+    }
+    return taken.length > 0;
   };
   tell();
   const makesTable = (): boolean => step.as !== undefined && !stage.present.has(nameKey(step.as));
   // The first that succeeds makes the table into which the others put their rows.
-  while (makesTable() && mayGoOn() && (await one()));
+  while (makesTable() && mayGoOn() && (await some(1)));
   const lane = async (): Promise<void> => {
-    while (mayGoOn() && (await one()));
+    while (mayGoOn() && (await some(batch?.size ?? 1)));
   };
   const lanes = await Promise.allSettled(Array.from({ length: Math.min(step.parallel, items.total) }, lane));
   for (const ended of lanes) if (ended.status === 'rejected') throw ended.reason;

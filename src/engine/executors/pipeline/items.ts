@@ -18,18 +18,18 @@ export class Items {
     this.#read = read;
   }
 
-  /** undefined: there are no more. */
-  next(): Promise<Item | undefined> {
+  /** As many as that, or fewer; none: there are no more. */
+  take(most: number): Promise<readonly Item[]> {
     return this.#turnstile.run(async () => {
       if (this.#at === this.#waiting.length) {
-        if (this.#handedOut >= this.total) return undefined;
+        if (this.#handedOut >= this.total) return [];
         this.#waiting = await this.#read(this.#handedOut);
         this.#at = 0;
       }
-      const item = this.#waiting[this.#at];
-      this.#at += 1;
-      this.#handedOut += 1;
-      return item;
+      const taken = this.#waiting.slice(this.#at, this.#at + most);
+      this.#at += taken.length;
+      this.#handedOut += taken.length;
+      return taken;
     });
   }
 }

@@ -12,7 +12,7 @@ import type { Outcome } from '../../../scheduler/run.ts';
 import type { Action } from '../../../scheduler/schedule.ts';
 import type { PipelineStep, Procedure, StepReaction } from '../../routine.ts';
 import { Connection } from '../../store/duckdb/connection.ts';
-import { commitStep } from '../../store/duckdb/fence.ts';
+import { commitSteps } from '../../store/duckdb/fence.ts';
 import type { Ending } from '../ending.ts';
 import { bindGiven, type Given, secretsIn } from '../runValues.ts';
 import { runTask } from '../task.ts';
@@ -212,7 +212,7 @@ function endingOf(stage: Stage, unit: Unit, try_: Try, keep: (own: Connection, o
     commit: async (own, outcome, isGuarded, onSend) => {
       await keep(own, outcome);
       row = stage.rowOf(unit, try_.succeeded(outcome));
-      return commitStep(own, stage.parts.sql, row, { isGuarded, onSend });
+      return commitSteps(own, stage.parts.sql, [row], { isGuarded, onSend });
     },
     fate: async () => (row !== undefined && (await stage.isWritten(row)) ? 'removed' : 'open'),
   };

@@ -53,17 +53,21 @@ export async function commitClosed(
 }
 
 /**
- * Writes the row of a step and commits with it what the step has done. fenced: its run is open no more, or the transaction is not
- * the one that the step began with. The run's own row is only looked at: steps that commit side by side must not change it.
+ * Writes the rows of steps of one run and commits with them what they have done. fenced: the run is open no more, or the transaction
+ * is not the one that they began with. The run's own row is only looked at: steps that commit side by side must not change it.
  */
-export async function commitStep(
+export async function commitSteps(
   connection: Connection,
   sql: Sql,
-  step: StepRun,
+  steps: readonly StepRun[],
   { isGuarded, onSend }: Pick<Committing, 'isGuarded' | 'onSend'>,
 ): Promise<'removed' | 'fenced'> {
-  const written = await connection.send(stepSql(sql.ledger).insertOne(step, isGuarded ? isRemembered : 'true'), 'open');
-  if (written !== 1) return 'fenced';
+  const [only, second] = steps;
+  const condition = isGuarded ? isRemembered : 'true';
+  const own = stepSql(sql.ledger);
+  const text = only !== undefined && second === undefined ? own.insertOne(only, condition) : own.insert(steps, condition);
+  const written = await connection.send(text, 'open');
+  if (written !== steps.length) return 'fenced';
   onSend('removed');
   await connection.send('COMMIT', 'none');
   return 'removed';

@@ -28,7 +28,7 @@ export function stepSql(ledger: string) {
   const table = `${ledger}.closed_step`;
   return {
     /** Only while their run is open. */
-    insert: (rows: readonly StepRun[]) => insertText(table, columns, rows, whereStillOpen),
+    insert: (rows: readonly StepRun[], condition = 'true') => insertText(table, columns, rows, `${whereStillOpen} WHERE ${condition}`),
     /** The same of one row, all of whose values are constants: without a join, in half the time. `condition` must be true too. */
     insertOne: (row: StepRun, condition: string) =>
       `${insertText(table, columns, [row])} FROM ${ledger}.open_run WHERE ${among('run_id', [row.runId])} AND stage = 'open' AND ${condition}`,
