@@ -134,8 +134,9 @@ export class Sitting implements ShellSession {
     this.#lost = { transaction: this.#session.transaction };
     // A statement at work says it itself.
     if (this.#options.isBusy()) return;
-    const rolledBack = this.transaction === 'none' ? '' : ', its transaction with it';
-    this.#options.say(`${reason.message}${rolledBack}: the next statement finds another, or opens the file here`);
+    const { say } = this.#options;
+    say(`${reason.message}: the next statement looks for the file anew`);
+    if (this.transaction !== 'none') say('the open transaction was rolled back');
   }
 
   /** After a loss: a session where the file is now. */
@@ -154,7 +155,8 @@ export class Sitting implements ShellSession {
       await place.close();
       throw error;
     }
-    this.#options.say(`${hereOrThere(place)} Temporary tables and settings of the session before are gone.`);
+    this.#options.say(hereOrThere(place));
+    this.#options.say('temporary tables and settings of the session before are gone');
     await this.#options.arrived(place, 'moved');
   }
 
@@ -204,7 +206,6 @@ export class Sitting implements ShellSession {
     const { clock, say, arrived } = this.#options;
     const { path } = this.#place;
     this.#lost = { transaction: 'none' };
-    const gone = lost.length === 0 ? '' : `; gone with the session: ${lost.join(', ')}`;
     const since = clock.monotonicMs();
     let place: Place | undefined;
     while (place === undefined && clock.monotonicMs() - since < comesWithinMs && !this.#closed) {
@@ -217,21 +218,19 @@ export class Sitting implements ShellSession {
       place ??= await this.#options.open();
       this.#arrive(place, await place.session());
       const daemon = `the daemon${pid === undefined ? '' : ` (process ${pid})`}`;
-      say(
-        isDaemon
-          ? `${daemon} has the file now, and this shell is its client${gone}`
-          : `${daemon} did not come: ${hereOrThere(place)}${gone}`,
-      );
+      say(isDaemon ? `${daemon} has the file now; this shell is its client` : `${daemon} did not come: ${hereOrThere(place)}`);
+      if (lost.length > 0) say(`gone with the session: ${lost.join(', ')}`);
       await arrived(place, 'moved');
     } catch (error) {
-      say(`${toDiagnostic(error).message} The next statement tries again${gone}`);
+      await place?.close();
+      say(`the file is not to be had, and the next statement tries again: ${toDiagnostic(error).message}`);
     }
   }
 }
 
 function hereOrThere(place: Place): string {
-  if (place.kind === 'here') return 'the file is open in this shell again.';
-  return `connected to the daemon${place.daemon.pid === undefined ? '' : ` (process ${place.daemon.pid})`}.`;
+  if (place.kind === 'here') return 'the file is open in this shell';
+  return `connected to the daemon${place.daemon.pid === undefined ? '' : ` (process ${place.daemon.pid})`}`;
 }
 
 /** Begins a transaction that can only be rolled back. */
