@@ -104,7 +104,15 @@ describe('RUN PIPELINE .. DRY RUN', () => {
       ', params: { n: 1 }',
     );
     expect(await db.rows('RUN PIPELINE p WITH ( n: 5 ) DRY RUN')).toEqual([
-      { run_id: null, pipeline: 'p', state: 'succeeded', reason: null, duration_ms: 0, rows_changed: 2n, result: '{"items":1,"succeeded":1,"failed":0}' },
+      {
+        run_id: null,
+        pipeline: 'p',
+        state: 'succeeded',
+        reason: null,
+        duration_ms: 0,
+        rows_changed: 2n,
+        result: '{"items":1,"succeeded":1,"failed":0}',
+      },
     ]);
     expect(await db.rows('FROM t')).toEqual([]);
     expect(await db.rows('LIST RUNS')).toEqual([]);
