@@ -21,6 +21,13 @@ export async function readJsonText({ incoming, outgoing, mostBytes }: BodyOption
   }
 }
 
+/** Those who wait to be told that their body is wanted; elsewhere the server has told them so by itself. */
+const asking = new WeakSet<IncomingMessage>();
+
+export function asksFirst(incoming: IncomingMessage): void {
+  asking.add(incoming);
+}
+
 /** Without a body there is nothing to read. */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
@@ -65,7 +72,7 @@ function mustBeJson({ headers }: IncomingMessage): void {
 function readBytes({ incoming, outgoing, mostBytes }: BodyOptions): Promise<Buffer> {
   const announced = Number(incoming.headers['content-length'] ?? 0);
   if (announced > mostBytes) return Promise.reject(tooLarge(mostBytes));
-  if (/^100-continue$/i.test(incoming.headers.expect ?? '')) outgoing.writeContinue();
+  if (asking.delete(incoming)) outgoing.writeContinue();
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;

@@ -9,6 +9,7 @@ import { getRequestListener } from '@hono/node-server';
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Clock } from '../../scheduler/clock.ts';
 import type { App, AppEnv } from './app.ts';
+import { asksFirst } from './body.ts';
 import type { Limits } from './limits.ts';
 import { Refusal, rawProblem } from './problem.ts';
 
@@ -127,7 +128,10 @@ class Door {
     };
     server.on('request', serve);
     // Whoever asks first whether his body is wanted is told so when it is read.
-    server.on('checkContinue', serve);
+    server.on('checkContinue', (request, response) => {
+      asksFirst(request);
+      serve(request, response);
+    });
     const isTls = server instanceof TlsServer;
     server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => this.#welcome(socket));
     // Those who have not shaken hands yet are seen by nobody else.

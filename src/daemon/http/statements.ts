@@ -2,6 +2,7 @@
 // parser's own printer, carried out by a session, and told in the answer; nothing is pasted together. What reads goes by sessions that
 // are kept, few at once; whoever asks for what somebody else is waiting for waits with him.
 
+import { availableParallelism } from 'node:os';
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { JsonObject, JsonValue } from '../../core/jsonValue.ts';
 import type { Engine } from '../../engine/engine.ts';
@@ -32,7 +33,8 @@ export interface Carried {
 
 export type Parameters = Readonly<Record<string, string | number | boolean | null>>;
 
-const mostReading = 3;
+/** More at once are no faster, and hold up what is due. */
+const mostReading = Math.max(2, availableParallelism());
 const mostChanging = 8;
 const mostWaiting = 1000;
 /** Runs that somebody waits for. */

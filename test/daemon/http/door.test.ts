@@ -1,12 +1,15 @@
-import { chmodSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, linkSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { request as askTls } from 'node:https';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { Diagnostic } from '../../../src/core/diagnostic.ts';
 import { listen } from '../../../src/daemon/http/door.ts';
+import { defaultLimits } from '../../../src/daemon/http/limits.ts';
 import { systemClock } from '../../../src/scheduler/clock.ts';
 import { test } from './fixture.ts';
-import { heard, Served } from './served.ts';
+import { eventsOf, heard, Served } from './served.ts';
 
 describe('who comes in', () => {
   test('a missing or wrong token is refused before anything else is looked at', async ({ served }) => {
@@ -202,20 +205,101 @@ describe('bad clients', () => {
     }
   });
 
-  test('of too many connections the longest idle ones go, and whoever asks is served', async () => {
-    const served = await new Served().open({ limits: { connections: 50 } });
+  test('of 5,000 connections the longest idle ones go, and whoever asks is served', async ({ served }) => {
+    const gone: Promise<string>[] = [];
+    let last = await served.connect();
+    for (let count = 1; count < 5000; count++) {
+      gone.push(heard(last));
+      last = await served.connect();
+      if (count % 1000 === 0) expect((await served.ask('/version')).status).toBe(200);
+    }
+    const most = defaultLimits.connections;
+    expect(new Set(await Promise.all(gone.slice(0, -most)))).toEqual(new Set(['']));
+    last.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+    expect(await heard(last)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test('who is being served stays, whoever else comes', async () => {
+    const served = await new Served().open({ limits: { connections: 5 } });
     try {
-      const sockets = await Promise.all(Array.from({ length: 300 }, () => served.connect()));
-      expect((await served.ask('/version')).status).toBe(200);
-      const gone = sockets.slice(0, 250).map((socket) => heard(socket));
-      expect(await Promise.all(gone)).toEqual(gone.map(() => ''));
-      const last = sockets.at(-1)!;
-      last.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
-      expect(await heard(last)).toMatch(/^HTTP\/1\.1 200 /);
+      const stream = await served.begin('/api/v1/stream?events=storage');
+      const sockets = await Promise.all(Array.from({ length: 50 }, () => served.connect()));
+      await Promise.all(sockets.slice(0, 40).map((socket) => heard(socket)));
+      served.engine.scheduler.events.emit('storage:enough', {});
+      for await (const { event } of eventsOf(stream)) {
+        expect(event).toBe('storage:enough');
+        break;
+      }
     } finally {
       await served.close();
     }
   });
+});
+
+describe('leaving', () => {
+  test('what is under way is answered, what has no end is ended, and nobody else is let in', async ({ served }) => {
+    await served.run("UPSERT SCHEDULE slow ( sql: 'SELECT sum(a.range * b.range) FROM range(3000) a, range(30000) b' )");
+    const stream = await served.begin('/api/v1/stream');
+    const started = new Promise((resolve) => served.engine.scheduler.events.on('run:started', resolve));
+    const running = served.post('/api/v1/jobs/slow/run?wait=true');
+    await started;
+    served.state = 'draining';
+    expect((await served.ask('/readyz')).headers['connection']).toBe('close');
+    await served.app.close();
+    const closing = served.doors.close({ graceMs: 20_000 });
+    expect(await served.ask('/version').catch((error: NodeJS.ErrnoException) => error.code)).toBe('ECONNREFUSED');
+    expect((await running).json.state).toBe('succeeded');
+    for await (const _ of stream);
+    await closing;
+  });
+
+  test('whoever takes too long is cut off', async ({ served }) => {
+    const { port } = served;
+    const half = await served.connect();
+    half.write('POST /api/v1/sql HTTP/1.1\r\nHost: localhost\r\n');
+    const all = heard(half);
+    await served.doors.close({ graceMs: 50 });
+    expect(await all).toBe('');
+    expect(port).toBeGreaterThan(0);
+  });
+});
+
+test('with a certificate it speaks TLS, and nothing else', async ({ served }) => {
+  const files = { key: join(served.folder, 'key.pem'), cert: join(served.folder, 'cert.pem') };
+  const make = [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=localhost',
+  ];
+  execFileSync('openssl', [...make, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', files.key, '-out', files.cert], {
+    stdio: 'ignore',
+  });
+  const tls = { key: readFileSync(files.key), cert: readFileSync(files.cert) };
+  const doors = await listen({ app: served.app, clock: systemClock, tcp: { host: '127.0.0.1', port: 0, tls } });
+  try {
+    expect(doors.url).toBe(`https://127.0.0.1:${doors.port}`);
+    const headers = { authorization: `Bearer ${served.tokens.get('viewer')}` };
+    const status = await new Promise((resolve, reject) => {
+      const asked = askTls({ host: '127.0.0.1', port: doors.port, path: '/version', ca: tls.cert, headers, agent: false });
+      asked.on('response', (response) => resolve(response.resume().statusCode)).on('error', reject);
+      asked.end();
+    });
+    expect(status).toBe(200);
+    const plain = connect(doors.port ?? 0, '127.0.0.1');
+    plain.on('error', () => undefined);
+    plain.write('GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect(await heard(plain)).not.toContain('200');
+  } finally {
+    await doors.close({ graceMs: 0 });
+  }
 });
 
 describe('places', () => {
@@ -234,7 +318,6 @@ describe('places', () => {
     const left = createServer();
     await new Promise<void>((resolve) => left.listen(`${path}.first`, resolve));
     // What a SIGKILL leaves: the path, and nobody who listens.
-    const { linkSync } = await import('node:fs');
     linkSync(`${path}.first`, path);
     await new Promise((resolve) => left.close(resolve));
     const doors = await listen({ app: served.app, clock: systemClock, unixPath: path });
