@@ -14,17 +14,18 @@ import { type Closing, type Counters, type FinishedRun, noCounters, type OpenRun
 import type { Schedule } from '../scheduler/schedule.ts';
 import type { Admission } from './admission.ts';
 import { CommandExecutor } from './executors/command/command.ts';
-import { stopReason } from './executors/deadline.ts';
+import { Deadline, stopReason } from './executors/deadline.ts';
 import type { Ending } from './executors/ending.ts';
 import { Handlers } from './executors/handler/handlers.ts';
 import { type OpenTaskParts, openTask } from './executors/openTask.ts';
+import { failedOutcome } from './executors/outcome.ts';
 import { onlyStep } from './executors/pipeline/alone.ts';
 import { executePipeline } from './executors/pipeline/pipeline.ts';
 import { Registry } from './executors/registry.ts';
 import { givenBy, ownValues, type RunValues, readCondition } from './executors/runValues.ts';
 import { executeSql } from './executors/sql.ts';
 import { type OpenTask, runTask, type TaskPlan } from './executors/task.ts';
-import { planTask } from './executors/taskPlan.ts';
+import { type Compute, planTask } from './executors/taskPlan.ts';
 import { callText, type Pipeline, type Procedure } from './routine.ts';
 import type { RunLogs } from './runLogs.ts';
 import type { Settings } from './settings.ts';
@@ -166,11 +167,12 @@ export class Worker {
     const connection = new LateConnection(this.#parts.database);
     try {
       await this.#parts.recover();
-      const execution = await this.#perform({ connection, run, counters, progress, ending, signal });
+      const execution = await this.#perform({ connection, run, counters, progress, ending, signal, spent: { ms: 0 } });
       // Not its fault: `on_crash` says what follows.
       return connection.isLost && execution.closed === 'no' ? { outcome: databaseStopped, closed: 'no' } : execution;
     } catch (error) {
       if (connection.isLost) return { outcome: databaseStopped, closed: 'no' };
+      if (error instanceof EndedBefore) return { outcome: error.outcome, closed: 'no' };
       return { outcome: signal.aborted ? stopped(signal) : failure(error), closed: 'no' };
     } finally {
       await connection.close();
@@ -178,19 +180,18 @@ export class Worker {
   }
 
   async #perform(attempt: Attempt): Promise<Execution> {
-    const { run, signal } = attempt;
-    const { admission } = this.#parts;
+    const { run } = attempt;
     const settings = await this.#settingsBy(attempt.connection);
     const schedule = await this.#scheduleOf(run, attempt.connection);
     const values = await this.#valuesOf(attempt, schedule, settings);
     const { when } = schedule;
     if (when !== undefined) {
-      const connection = await attempt.connection.get();
-      const value = await admission
-        .run('run', () => readCondition(connection.until(signal), when, values), signal)
-        .catch((error: unknown) => {
+      const timeoutMs = limitOf(schedule, settings);
+      const value = await this.#before(attempt, timeoutMs, (connection) => readCondition(connection, when, values)).catch(
+        (error: unknown) => {
           throw error instanceof Diagnostic && error.code !== 'cancelled' ? inCondition(error) : error;
-        });
+        },
+      );
       if (value !== true) {
         const reason = `when: the condition was ${value === undefined ? 'without a row' : String(value)}`;
         return { outcome: { ...nothing, state: 'skipped', reason }, closed: 'no' };
@@ -209,8 +210,36 @@ export class Worker {
     }
   }
 
+  /**
+   * What a run asks the database before its work: in its turn, and within the time that it has, of which the wait for its turn is
+   * no part.
+   */
+  async #before<T>(
+    { connection, signal, spent }: Attempt,
+    timeoutMs: number | null,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    const { admission, clock } = this.#parts;
+    const own = await connection.get();
+    const asked = async (): Promise<T> => {
+      const since = clock.monotonicMs();
+      const deadline = new Deadline(timeoutMs, clock, signal, spent.ms);
+      try {
+        return await work(own.until(deadline.signal));
+      } catch (error) {
+        const { reason: stoppedBy } = deadline;
+        if (stoppedBy?.kind !== 'timed_out') throw error;
+        throw new EndedBefore(failedOutcome(error, { stopped: stoppedBy, timeoutMs, conflicts: 0, guarantee: null }));
+      } finally {
+        deadline.disarm();
+        spent.ms += clock.monotonicMs() - since;
+      }
+    };
+    return admission.run('run', asked, signal);
+  }
+
   async #runSql(
-    { connection, run, ending, signal }: Attempt,
+    { connection, run, ending, signal, spent }: Attempt,
     values: RunValues,
     procedure: Procedure | undefined,
     settings: Settings,
@@ -231,6 +260,7 @@ export class Worker {
       ...values,
       procedure,
       timeoutMs: values.schedule.timeoutMs !== undefined ? values.schedule.timeoutMs : (procedure?.timeoutMs ?? null),
+      spentMs: spent.ms,
       resultRows: settings.number('result_rows'),
       ending,
       locked: async <T>(work: () => Promise<T>): Promise<T> => this.#locks.hold(await written(), work),
@@ -245,7 +275,7 @@ export class Worker {
     target: Extract<WorkTarget, { kind: 'task' }>,
     settings: Settings,
   ): Promise<Execution> {
-    const { run, ending, progress, signal } = attempt;
+    const { run, ending, progress, signal, spent } = attempt;
     const { schedule } = values;
     if (ending === undefined) {
       throw new Diagnostic('unsupported', `a dry run cannot take back what a ${target.exe} does`, { hint: 'RUN SCHEDULE without DRY RUN' });
@@ -259,26 +289,14 @@ export class Worker {
     }
     const { procedure, exe, call } = target;
     const timeoutMs = schedule.timeoutMs !== undefined ? schedule.timeoutMs : (procedure?.timeoutMs ?? settings.taskTimeoutMs);
-    const plan = await planTask(
-      values,
-      {
-        exe,
-        call,
-        procedure,
-        step: null,
-        item: null,
-        attempt: run.attempt,
-        given: givenBy(values),
-        own: ownValues(values),
-        config: schedule.config,
-        timeoutMs,
-      },
-      () => attempt.connection.get(),
-    );
+    const given = givenBy(values);
+    const task = { exe, call, procedure, step: null, item: null, attempt: run.attempt, config: schedule.config, timeoutMs };
+    const compute: Compute = (work) => this.#before(attempt, timeoutMs, work);
+    const plan = await planTask(values, { ...task, given, own: ownValues(values) }, compute);
     const log = logs.begin(run.runId, settings.number('log_lines'));
     const open = (until: AbortSignal): OpenTask => this.#open(plan, { values, log, progress, signal: until });
     try {
-      return await runTask({ executor, timeoutMs, ending, open }, clock, signal);
+      return await runTask({ executor, timeoutMs, spentMs: spent.ms, ending, open }, clock, signal);
     } finally {
       await log.end();
     }
@@ -414,6 +432,22 @@ export class Worker {
   }
 }
 
+/** It has ended before its work began. */
+class EndedBefore extends Error {
+  readonly outcome: Outcome;
+
+  constructor(outcome: Outcome) {
+    super(outcome.reason ?? outcome.state);
+    this.outcome = outcome;
+  }
+}
+
+/** What holds where its target says nothing: that is looked up behind its condition. */
+function limitOf({ timeoutMs, target: { exe } }: Schedule, settings: Settings): number | null {
+  if (timeoutMs !== undefined) return timeoutMs;
+  return ['sql', 'procedure', 'pipeline'].includes(exe) ? null : settings.taskTimeoutMs;
+}
+
 function inCondition(error: Diagnostic): Diagnostic {
   return new Diagnostic(error.code, `in its condition (when): ${error.message}`, { hint: error.hint, cause: error });
 }
@@ -440,6 +474,8 @@ interface Attempt {
   /** undefined: a dry run. */
   readonly ending: Ending | undefined;
   readonly signal: AbortSignal;
+  /** Of its time, before its work. */
+  readonly spent: { ms: number };
 }
 
 /** Made when it is needed: a handler in this process needs none. */

@@ -11,13 +11,14 @@ export class Deadline {
   #held = false;
   #disarm: (() => void) | undefined;
 
-  constructor(timeoutMs: number | null, clock: Clock, signal: AbortSignal) {
+  /** `spentMs`: of its time, before this. */
+  constructor(timeoutMs: number | null, clock: Clock, signal: AbortSignal, spentMs = 0) {
     const end = (reason: Stopped): void => {
       this.reason ??= reason;
       if (!this.#held) this.#controller.abort();
     };
     const onAbort = (): void => end(stopReason(signal));
-    const timer = timeoutMs === null ? undefined : clock.after(timeoutMs, () => end({ kind: 'timed_out' }));
+    const timer = timeoutMs === null ? undefined : clock.after(Math.max(timeoutMs - spentMs, 0), () => end({ kind: 'timed_out' }));
     signal.addEventListener('abort', onAbort);
     this.#disarm = () => {
       timer?.cancel();

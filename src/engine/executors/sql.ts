@@ -18,6 +18,8 @@ export interface SqlRun extends RunValues {
   /** undefined for `exe: sql`. */
   readonly procedure: Procedure | undefined;
   readonly timeoutMs: number | null;
+  /** Of that, by its condition. */
+  readonly spentMs: number;
   readonly resultRows: number;
   /** undefined: rolled back at the end, and nothing is closed. */
   readonly ending: Ending | undefined;
@@ -30,6 +32,7 @@ export function executeSql(connection: Connection, sql: Sql, job: SqlRun, clock:
     run: job.run,
     zone: job.zone,
     timeoutMs: job.timeoutMs,
+    spentMs: job.spentMs,
     ending: job.ending,
     locked: job.locked,
     effects: async (own: Connection): Promise<Effects> => {

@@ -19,6 +19,8 @@ export type TaskPlan = Omit<Task, 'signal' | 'services' | 'log' | 'progress'>;
 export interface TaskRun {
   readonly executor: Executor;
   readonly timeoutMs: number | null;
+  /** Of that, by its condition and its parameters. */
+  readonly spentMs?: number;
   readonly ending: Ending;
   /** The task, once it is known what ends it. */
   open(signal: AbortSignal): OpenTask;
@@ -32,8 +34,12 @@ export interface OpenTask {
   close(): Promise<void>;
 }
 
-export async function runTask({ executor, timeoutMs, ending, open }: TaskRun, clock: Clock, signal: AbortSignal): Promise<Execution> {
-  const deadline = new Deadline(timeoutMs, clock, signal);
+export async function runTask(
+  { executor, timeoutMs, spentMs, ending, open }: TaskRun,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Execution> {
+  const deadline = new Deadline(timeoutMs, clock, signal, spentMs);
   const opened = open(deadline.signal);
   const secrets = new Secrets(opened.task.secrets);
   const guaranteed = atLeastOnce(opened.task);

@@ -26,14 +26,16 @@ export interface PlannedTask {
   readonly secrets?: readonly string[];
 }
 
-/** `connection` is asked for where DuckDB has to compute a value. */
-export async function planTask(values: RunValues, task: PlannedTask, connection: () => Promise<Connection>): Promise<TaskPlan> {
+/** Asks DuckDB, where it has to compute a value. */
+export type Compute = <T>(work: (connection: Connection) => Promise<T>) => Promise<T>;
+
+export async function planTask(values: RunValues, task: PlannedTask, compute: Compute): Promise<TaskPlan> {
   const { run, schedule, environment } = values;
   const { given, own, procedure, config } = task;
   const params: Record<string, JsonValue> =
     jsonOfGiven(given, procedure, environment) ??
     jsonOfBindings(
-      await bindGiven(await connection(), { own, given, procedure, environment }),
+      await compute((connection) => bindGiven(connection, { own, given, procedure, environment })),
       procedure?.parameters.map((parameter) => parameter.name) ?? Object.keys(given),
     );
   const instant = (at: number | null): Date | null => (at === null ? null : new Date(at));

@@ -20,6 +20,8 @@ export interface TransactionWork {
   readonly run: OpenRun;
   readonly zone: string;
   readonly timeoutMs: number | null;
+  /** Of that, before this. */
+  readonly spentMs?: number;
   /** How its own transaction closes it; undefined: rolled back at the end, and nothing is closed. */
   readonly ending: Ending | undefined;
   effects(connection: Connection): Promise<Effects>;
@@ -57,7 +59,7 @@ export async function executeTransaction(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Execution> {
-  const deadline = new Deadline(work.timeoutMs, clock, signal);
+  const deadline = new Deadline(work.timeoutMs, clock, signal, work.spentMs);
   const since = clock.monotonicMs();
   let conflicts = 0;
   const tryAgain = async (): Promise<Execution> => {

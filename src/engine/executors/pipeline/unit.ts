@@ -150,7 +150,7 @@ async function tryTask(stage: Stage, unit: Unit, procedure: Procedure | undefine
     const secrets = secretsIn(givenToPipeline(job), {}, job.environment);
     const common = { exe, call, procedure, step: step.name, item: item?.index ?? null, attempt, timeoutMs, secrets };
     const given = procedure === undefined ? { ...parametersOf(stage), ...args } : args;
-    return planTask(job, { ...common, given, own: stage.bindings, config: configOf(job, step) }, async () => reader);
+    return planTask(job, { ...common, given, own: stage.bindings, config: configOf(job, step) }, (work) => work(reader));
   });
   const try_ = new Try(step);
   const keep = async (own: Connection, outcome: Outcome): Promise<void> => {
