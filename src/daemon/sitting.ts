@@ -194,7 +194,7 @@ export class Sitting implements ShellSession {
       await session.execute('CHECKPOINT');
     } catch (error) {
       await this.#options.arrived(place, 'stayed');
-      return { refused: `its last changes cannot be written into the file: ${toDiagnostic(error).message}` };
+      return { refused: `it cannot let go: ${toDiagnostic(error).message}` };
     }
     await session.close();
     await place.close();
