@@ -3,6 +3,7 @@ import { configDefaults, defineConfig } from 'vitest/config';
 /** Minutes of real processes that are killed, and thousands of simulated days: not for every `npm test`. */
 export const proofs = [
   'test/crash/**/*.test.ts',
+  'test/leaks/**/*.test.ts',
   'test/scheduling/{conflicts,cancelProof}.test.ts',
   'test/simulator/{planted,firstSeeds,furtherSeeds,duckdb}.test.ts',
 ];

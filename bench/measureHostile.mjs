@@ -1,0 +1,88 @@
+// See hostile.ts.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openEngine } from '../dist/engine/engine.js';
+
+const [seconds = '15', only] = process.argv.slice(2);
+const budgetMs = 250;
+const schedules = 50;
+const cores = availableParallelism();
+const folder = mkdtempSync(join(tmpdir(), 'cuckoo-hostile-'));
+
+const endless = 'SELECT sum(a.i * b.i) FROM range(10000000) a(i), range(10000000) b(i)';
+const loop = join(folder, 'loop.mjs');
+writeFileSync(loop, 'export default async () => { for (;;) {} };\n');
+
+const repeated = (count, definition) => Array.from({ length: count }, (_, at) => definition.replaceAll('#', at));
+const works = {
+  nothing: [],
+  'endless queries, 2 x cores': repeated(2 * cores, `query_# ( sql: '${endless}' )`),
+  'a command that floods its output': ["floods ( command: 'yes a line that is written again and again', timeout: none )"],
+  'a command that forks 500 children': [
+    "forks ( command: 'i=0; while [ $i -lt 500 ]; do sleep 1000 & i=$((i+1)); done; wait', timeout: none, max_retries: 0 )",
+  ],
+  'handlers that loop in threads, one a core': repeated(cores, `loops_# ( handler: '${loop}', timeout: none )`),
+};
+works['all of it'] = Object.values(works).flat();
+
+async function measure(name, hostile) {
+  const path = join(folder, 'my.duckdb');
+  const engine = await openEngine(path, { zone: 'UTC', poolSize: 24, graceMs: 0 });
+  const session = await engine.session({ actor: 'bench', admin: true });
+  const run = async (text) => (await session.execute(text)).toObjects();
+  engine.worker.executors.add('nothing', { execute: async () => null });
+  await run('SET cron.workers = 60');
+  for (const each of hostile) await run(`UPSERT SCHEDULE ${each}`);
+  for (let at = 0; at < schedules; at += 1) {
+    const work = at % 2 === 0 ? "sql: 'SELECT 1'" : 'exe: nothing, call: x';
+    await run(`UPSERT SCHEDULE every_${at} ( sched: every 1s, ${work}, overlap: allow, max_retries: 0 )`);
+  }
+  await run('DISABLE SCHEDULE ALL');
+  await engine.scheduler.start();
+  for (const each of hostile) void engine.runByHand(each.slice(0, each.indexOf(' ')), {}).catch(() => undefined);
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  const late = { sql: [], function: [] };
+  const done = { sql: [], function: [] };
+  const failed = [];
+  const kind = ({ exe }) => (exe === 'sql' ? 'sql' : 'function');
+  engine.scheduler.events.on('run:started', ({ run: each, startedAt }) => {
+    if (each.schedule.startsWith('every_')) late[kind(each)].push(startedAt - each.scheduledAt);
+  });
+  engine.scheduler.events.on('run:finished', (each) => {
+    if (!each.schedule.startsWith('every_')) return;
+    done[each.schedule.length > 0 && Number(each.schedule.slice(6)) % 2 === 0 ? 'sql' : 'function'].push(Date.now() - each.scheduledAt);
+    if (each.state !== 'succeeded') failed.push(each.reason);
+  });
+  await run('ENABLE SCHEDULE ALL');
+  const answers = [];
+  const until = performance.now() + Number(seconds) * 1000;
+  while (performance.now() < until) {
+    const began = performance.now();
+    await run('LIST RUNS LIMIT 20');
+    answers.push(performance.now() - began);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  await run('DISABLE SCHEDULE ALL');
+  const at = (values, part) =>
+    [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * part))] ?? Number.NaN;
+  const row = (values) => [0.5, 0.99].map((part) => at(values, part).toFixed(0).padStart(5)).join(' ');
+  const p99 = at([...late.sql, ...late.function], 0.99);
+  console.log(
+    `${name.padEnd(44)} ${row(late.function)}  ${row(late.sql)}  ${row([...done.sql, ...done.function])}  ${row(answers)}  ` +
+      `${String(late.sql.length + late.function.length).padStart(6)} ${String(failed.length).padStart(6)}  ${p99 <= budgetMs ? 'within' : 'OVER'} ${budgetMs} ms`,
+  );
+  await run('CANCEL RUNS WHERE true');
+  await session.close();
+  await engine.close();
+  rmSync(path, { force: true });
+}
+
+console.log(`${schedules} schedules every second, ${cores} cores, load before ${loadavg()[0].toFixed(1)}; ms, p50 and p99`);
+console.log(`${'beside'.padEnd(44)}    functions          SQL         done    LIST RUNS    runs failed`);
+try {
+  for (const [name, hostile] of Object.entries(works)) if (only === undefined || name.includes(only)) await measure(name, hostile);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
