@@ -94,7 +94,7 @@ export function createApp(parts: AppParts): App {
     app,
     parts,
     limits,
-    statements: new Statements(parts.engine),
+    statements: new Statements(parts.engine, limits),
     rate: new RateLimit(limits.rate, parts.clock),
     draining: draining.signal,
     methods: new Map(),

@@ -1,6 +1,7 @@
 // What one client can ask of the daemon at most, so that the others keep being served and runs keep their time. Whoever starts the
 // door may change any of it.
 
+import { availableParallelism } from 'node:os';
 import type { Rate } from './rate.ts';
 
 export interface Limits {
@@ -19,7 +20,13 @@ export interface Limits {
   readonly sqlBodyBytes: number;
   /** Of each token. */
   readonly rate: Rate;
+  /** Statements that only read, of all clients together; the others wait in a line. */
+  readonly readsAtOnce: number;
+  /** The same for those that change something. */
+  readonly changesAtOnce: number;
 }
+
+const cores = availableParallelism();
 
 export const defaultLimits: Limits = {
   connections: 1024,
@@ -31,4 +38,7 @@ export const defaultLimits: Limits = {
   bodyBytes: 1 << 20,
   sqlBodyBytes: 16 << 20,
   rate: { perSecond: 500, burst: 1000 },
+  // One core stays with what is due: more at once are hardly faster.
+  readsAtOnce: Math.max(1, cores - 1),
+  changesAtOnce: Math.max(2, cores),
 };

@@ -2,7 +2,6 @@
 // parser's own printer, carried out by a session, and told in the answer; nothing is pasted together. What reads goes by sessions that
 // are kept, few at once; whoever asks for what somebody else is waiting for waits with him.
 
-import { availableParallelism } from 'node:os';
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { JsonObject, JsonValue } from '../../core/jsonValue.ts';
 import type { Engine } from '../../engine/engine.ts';
@@ -16,6 +15,7 @@ import { parse } from '../../parser/parse.ts';
 import { print } from '../../parser/print.ts';
 import type { Caller } from '../access.ts';
 import type { JsonNode } from '../watcher/jsonText.ts';
+import type { Limits } from './limits.ts';
 import { Places } from './places.ts';
 import { problemOf, Refusal } from './problem.ts';
 
@@ -33,10 +33,9 @@ export interface Carried {
 
 export type Parameters = Readonly<Record<string, string | number | boolean | null>>;
 
-/** More at once are no faster, and hold up what is due. */
-const mostReading = Math.max(2, availableParallelism());
-const mostChanging = 8;
 const mostWaiting = 1000;
+const lateMs = 20;
+const longestRestMs = 50;
 /** Runs that somebody waits for. */
 const mostAwaiting = 200;
 /** Of each caller. */
@@ -47,13 +46,22 @@ export class Statements {
   readonly #kept = new Map<string, Session[]>();
   /** Of the same statement with the same values, one answer. */
   readonly #waiting = new Map<string, Promise<readonly JsonObject[]>>();
-  readonly #reading = new Places({ most: mostReading, mostWaiting });
-  readonly #changing = new Places({ most: mostChanging, mostWaiting });
+  readonly #reading: Places;
+  readonly #changing: Places;
   readonly #awaiting = new Places({ most: mostAwaiting, mostWaiting: 0 });
   #isClosed = false;
 
-  constructor(engine: Engine) {
+  /** How late the scheduler was, when that was told last. */
+  #lateness = { lagMs: 0, toldAtMs: Number.NEGATIVE_INFINITY };
+  readonly #stop: () => void;
+
+  constructor(engine: Engine, { readsAtOnce, changesAtOnce }: Pick<Limits, 'readsAtOnce' | 'changesAtOnce'>) {
     this.#engine = engine;
+    this.#reading = new Places({ most: readsAtOnce, mostWaiting });
+    this.#changing = new Places({ most: changesAtOnce, mostWaiting });
+    this.#stop = engine.scheduler.events.on('tick:done', ({ lagMs }) => {
+      this.#lateness = { lagMs, toldAtMs: engine.clock.monotonicMs() };
+    });
   }
 
   /** One of ours that changes nothing, with its values beside it. */
@@ -61,15 +69,25 @@ export class Statements {
     const key = JSON.stringify([sql, parameters]);
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) return waiting;
-    let isBegun = false;
-    const answer = this.#reading.use(() => {
+    const answer = this.#reading.use(async () => {
+      await this.#giveWay();
       // Who comes from here on asks for what is so from here on.
-      isBegun = true;
       this.#waiting.delete(key);
       return this.#with(reader, async (session) => rowsOf(await session.execute(sql, parameters)));
     });
-    if (!isBegun) this.#waiting.set(key, answer);
+    this.#waiting.set(key, answer);
+    // The line may be full.
+    answer.catch(() => {
+      if (this.#waiting.get(key) === answer) this.#waiting.delete(key);
+    });
     return answer;
+  }
+
+  /** What is due comes first: while it is late, whoever reads waits a little. */
+  async #giveWay(): Promise<void> {
+    const { clock } = this.#engine;
+    const { lagMs, toldAtMs } = this.#lateness;
+    if (lagMs > lateMs && clock.monotonicMs() - toldAtMs < 1000) await clock.sleep(Math.min(lagMs, longestRestMs));
   }
 
   /** Throws a Refusal that names the statement. */
@@ -104,6 +122,7 @@ export class Statements {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#stop();
     const sessions = [...this.#kept.values()].flat();
     this.#kept.clear();
     await Promise.all(sessions.map((session) => session.close()));
