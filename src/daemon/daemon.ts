@@ -152,7 +152,8 @@ export class Daemon {
       claim,
       overrules: config.settings,
       graceMs: config.drainTimeoutMs,
-      ...(environment === undefined ? {} : { environment }),
+      // What env('..') reads could be written where others read it.
+      ...(environment === undefined || config.sandbox ? {} : { environment }),
       ...(config.sandbox ? { settings: sandboxSettings } : {}),
     };
     try {
@@ -179,7 +180,15 @@ export class Daemon {
       return;
     }
     response.writeHead(503, { 'Content-Type': 'application/problem+json', 'Retry-After': '1' });
-    response.end(JSON.stringify({ title: 'the daemon is starting', status: 503, detail: 'ask again in a second' }));
+    response.end(
+      JSON.stringify({
+        type: 'about:blank',
+        title: 'the daemon is starting',
+        status: 503,
+        detail: 'ask again in a second',
+        code: 'too_busy',
+      }),
+    );
   }
 
   /** SIGHUP: what can be changed while it runs is changed; the rest is named, and counts from the next start. */
