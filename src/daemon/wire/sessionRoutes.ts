@@ -67,9 +67,7 @@ export function sessionRoutes({ engine, clock, actor }: SessionRoutesOptions): S
   routes.post(`${sessionsPath}/:id/execute`, limited, async (context) => {
     const session = await found(context);
     const { statement, sql, params } = checked(requestShape, await bodyOf(context));
-    return new Response(session.execute(statement, sql, parametersOf(params)), {
-      headers: { 'Content-Type': framesType, 'Cache-Control': 'no-store' },
-    });
+    return session.execute(statement, sql, { parameters: parametersOf(params), signal: context.req.raw.signal });
   });
 
   routes.post(`${sessionsPath}/:id/interrupt`, limited, async (context) => {
@@ -154,18 +152,26 @@ class OpenSession {
     return streamOf(this.#lines(), () => this.close());
   }
 
-  /** One statement, as frames. */
-  execute(statement: number, sql: string, parameters: Parameters<Session['execute']>[1]): ReadableStream<Uint8Array> {
+  /** One statement, answered in frames. `signal`: nobody waits for the answer any more. */
+  async execute(statement: number, sql: string, { parameters, signal }: ExecuteOptions): Promise<Response> {
     const answer: Answer = { gone: false, interrupted: false, result: undefined };
-    return streamOf(
+    const cancel = async (): Promise<void> => {
+      answer.gone = true;
+      // Rows that nobody reads are given up; a statement that nobody waits for is ended.
+      if (answer.result === undefined) await this.interrupt(statement);
+      else await answer.result.close();
+    };
+    const onAbort = (): void => void cancel().catch(() => undefined);
+    signal.addEventListener('abort', onAbort, { once: true });
+    const pieces = gathered(
       this.#frames(answer, statement, () => this.#session.execute(sql, parameters)),
-      async () => {
-        answer.gone = true;
-        // Rows that nobody reads are given up; a statement that nobody waits for is ended.
-        if (answer.result === undefined) await this.interrupt(statement);
-        else await answer.result.close();
-      },
+      this.#clock,
     );
+    const headers = { 'Content-Type': framesType, 'Cache-Control': 'no-store' };
+    // Most answers are one piece, and go as one: each more would wake the client once more.
+    const { value } = await pieces.next();
+    if (value === undefined || value.isLast) return new Response(value?.bytes ?? null, { headers });
+    return new Response(streamOf(rest(value, pieces), cancel), { headers });
   }
 
   async interrupt(statement: number): Promise<void> {
@@ -296,6 +302,43 @@ interface Answer {
   gone: boolean;
   interrupted: boolean;
   result: Result | undefined;
+}
+
+interface ExecuteOptions {
+  readonly parameters: Parameters<Session['execute']>[1];
+  readonly signal: AbortSignal;
+}
+
+interface Gathered {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly isLast: boolean;
+}
+
+const gatheredBytes = 1 << 16;
+/** What comes so soon after the piece before goes with it. */
+const soonMs = 2;
+
+/** Pieces that come at once, as one. */
+async function* gathered(pieces: AsyncGenerator<Uint8Array, void, undefined>, clock: Clock): AsyncGenerator<Gathered, void, undefined> {
+  const late = (): Promise<undefined> => clock.sleep(soonMs).then(() => undefined);
+  let next = pieces.next();
+  for (let isLast = false; !isLast; ) {
+    const batch: Uint8Array[] = [];
+    for (let size = 0; size < gatheredBytes; ) {
+      const piece = batch.length === 0 ? await next : await Promise.race([next, late()]);
+      isLast = piece?.done === true;
+      if (piece === undefined || piece.done === true) break;
+      batch.push(piece.value);
+      size += piece.value.length;
+      next = pieces.next();
+    }
+    yield { bytes: Buffer.concat(batch), isLast };
+  }
+}
+
+async function* rest(first: Gathered, others: AsyncGenerator<Gathered, void, undefined>): AsyncGenerator<Uint8Array, void, undefined> {
+  yield first.bytes;
+  for await (const { bytes } of others) yield bytes;
 }
 
 /** Asked for the next piece only when the one before has been taken. */
