@@ -172,12 +172,12 @@ describe('a daemon that starts while a shell has the file', () => {
     };
     await seat.type('BEGIN;\r', /cuckoo\*>$/);
     await refusal(/^asked: a transaction is open$/m);
-    await seat.type('ROLLBACK;\r', /ROLLBACK\ncuckoo>$/);
-    await seat.type('CREATE TEMP TABLE mine AS SELECT 1;\r', /CREATE TABLE.*\ncuckoo>$/);
+    await seat.type('ROLLBACK;\r', /ROLLBACK\n(?:Time: .*\n)?cuckoo>$/);
+    await seat.type('CREATE TEMP TABLE mine AS SELECT 1;\r', /CREATE TABLE.*\n(?:Time: .*\n)?cuckoo>$/);
     await refusal(/^asked: it has 1 temporary table: mine$/m);
-    await seat.type("DROP TABLE mine; ATTACH ':memory:' AS other;\r", /ATTACH\ncuckoo>$/);
+    await seat.type("DROP TABLE mine; ATTACH ':memory:' AS other;\r", /ATTACH\n(?:Time: .*\n)?cuckoo>$/);
     await refusal(/^asked: it has attached 1 other database: other$/m);
-    await seat.type('DETACH other;\r', /DETACH\ncuckoo>$/);
+    await seat.type('DETACH other;\r', /DETACH\n(?:Time: .*\n)?cuckoo>$/);
     await seat.type('SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 = b.range % 3;\r', /Ctrl-C cancels/);
     await refusal(/^asked: a statement is at work$/m);
     await seat.type('\x03', /cancelled[\s\S]*cuckoo>$/);
