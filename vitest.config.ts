@@ -1,8 +1,9 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
-/** Minutes of real processes that are killed, and thousands of simulated days: not for every `npm test`. */
+/** Minutes of real processes that are started and killed, and thousands of simulated days: not for every `npm test`. */
 export const proofs = [
   'test/crash/**/*.test.ts',
+  'test/daemon/{daemon,sharing}.test.ts',
   'test/leaks/**/*.test.ts',
   'test/scheduling/{conflicts,cancelProof}.test.ts',
   'test/simulator/{planted,firstSeeds,furtherSeeds,duckdb}.test.ts',

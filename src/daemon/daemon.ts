@@ -140,7 +140,7 @@ export class Daemon {
 
   /** Of a shell that holds the file it asks for it. */
   async #open(): Promise<Engine> {
-    const { clock, environment, poolSize, log } = this.#options;
+    const { clock, environment, poolSize } = this.#options;
     const config = this.#config;
     const claim = async (realPath: string): Promise<Claim> => {
       this.#claim = await claimFile(realPath, { kind: 'daemon', clock, onRequest: (request, response) => this.#answer(request, response) });
@@ -156,22 +156,26 @@ export class Daemon {
       ...(environment === undefined || config.sandbox ? {} : { environment }),
       ...(config.sandbox ? { settings: sandboxSettings } : {}),
     };
-    try {
-      return await openEngine(config.file, options);
-    } catch (error) {
-      if (!(error instanceof Diagnostic) || error.code !== 'file_locked') throw error;
-      const { askToHandOver } = await import('./handover.ts');
-      log.info({ file: config.file }, 'another process holds the file: it is asked to hand over');
-      const answer = await askToHandOver(config.file, { clock, pid: process.pid });
-      if (answer === 'nobody') throw error;
-      if (answer !== 'released') {
-        throw new Diagnostic('file_locked', `${error.message} It does not hand over: ${answer.refused}`, {
-          hint: error.hint,
-          cause: error,
-        });
+    for (let tries = 1; ; tries++) {
+      try {
+        return await openEngine(config.file, options);
+      } catch (error) {
+        if (!(error instanceof Diagnostic) || error.code !== 'file_locked' || tries > mostTries) throw error;
+        await this.#askForFile(error);
       }
-      return openEngine(config.file, options);
     }
+  }
+
+  /** Resolves when the file may be free; somebody else may still be first. */
+  async #askForFile(locked: Diagnostic): Promise<void> {
+    const { clock, log } = this.#options;
+    const { file } = this.#config;
+    const { askToHandOver } = await import('./handover.ts');
+    log.info({ file }, 'another process holds the file: it is asked to hand over');
+    const answer = await askToHandOver(file, { clock, pid: process.pid });
+    if (answer === 'released') return;
+    if (answer === 'nobody') return clock.sleep(againAfterMs);
+    throw new Diagnostic('file_locked', `${locked.message} It does not hand over: ${answer.refused}`, { hint: locked.hint, cause: locked });
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
@@ -233,6 +237,9 @@ export class Daemon {
   }
 }
 
+/** A script may take the file between two of them. */
+const mostTries = 5;
+const againAfterMs = 200;
 /** Answers on their way to clients that still read. */
 const doorsGraceMs = 2_000;
 
