@@ -45,8 +45,8 @@ test('with twice as many endless queries as there are cores, other schedules ope
   await db.engine.scheduler.start();
   await begin(db, queries);
   await db.run(
-    "UPSERT SCHEDULE one ( sched: every 1s, sql: 'INSERT INTO t VALUES (1)' )",
-    "UPSERT SCHEDULE two ( sched: every 1s, sql: 'INSERT INTO t VALUES (2)' )",
+    "UPSERT SCHEDULE one ( sched: every 1s, overlap: queue, sql: 'INSERT INTO t VALUES (1)' )",
+    "UPSERT SCHEDULE two ( sched: every 1s, overlap: queue, sql: 'INSERT INTO t VALUES (2)' )",
   );
   const others = await finished(db, 6);
   expect(others.map((run) => run.state)).toEqual(others.map(() => 'succeeded'));
