@@ -65,6 +65,11 @@ export class Calls {
     }
   }
 
+  /** Lets all go on that can. */
+  yieldTurn(): Promise<void> {
+    return this.#clock.yieldTurn();
+  }
+
   /** Longer each time; ends at once when the scheduler stops. */
   async pause(tries: number): Promise<void> {
     if (this.#stopped) return;
