@@ -76,6 +76,11 @@ export class Admission {
     }
   }
 
+  /** Nobody but the ledger is at work. */
+  get isQuiet(): boolean {
+    return this.#active.session === 0 && this.#active.run === 0;
+  }
+
   /** Waits for its turn, first come first served within its class; does the work; lets the next one in. */
   async run<T>(who: AdmissionClass, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const release = await this.enter(who, signal);

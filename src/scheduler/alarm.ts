@@ -43,9 +43,8 @@ export class Alarm {
   /** After the ledger was read, and each schedule has its counters: what is open already. */
   begin(alerts: readonly Alert[]): void {
     this.#watch.begin(alerts);
-    for (const { definition, counters } of this.#parts.state.roster.all()) {
-      const { consecutiveFailures } = counters;
-      if (consecutiveFailures > 0) this.#watch.failed(definition.scheduleId, { schedule: definition.name, consecutiveFailures });
+    for (const { definition, counters } of this.#parts.state.roster.failing()) {
+      this.#watch.failed(definition.scheduleId, { schedule: definition.name, consecutiveFailures: counters.consecutiveFailures });
     }
   }
 
@@ -97,7 +96,7 @@ export class Alarm {
     const step = new Step();
     step.write({ kind: 'alert', alert });
     if (alert.endedAt === null) {
-      const own = [...state.roster.all()].find((armed) => armed.definition.name === alert.schedule)?.definition;
+      const own = alert.schedule === null ? undefined : state.roster.named(alert.schedule)?.definition;
       const actions = own === undefined || own.policy.onFail.length === 0 ? state.known.onFail : own.policy.onFail;
       const run = openedRun(own ?? wholeScheduler, {
         runId: alert.runId ?? alert.alertId,

@@ -47,10 +47,7 @@ export class Definitions {
     unreadable.clear();
     dropped.clear();
     this.#adopt(told);
-    for (const [scheduleId, counters] of told.counters) {
-      const armed = roster.get(scheduleId);
-      if (armed !== undefined) armed.counters = counters;
-    }
+    for (const [scheduleId, counters] of told.counters) roster.setCounters(scheduleId, counters);
     for (const [scheduleId, inFlight] of told.inFlight) roster.countOpen(scheduleId, inFlight);
   }
 
@@ -60,7 +57,7 @@ export class Definitions {
     this.#adopt(await calls.once('changes', (signal) => ledger.changes(this.#revision, signal)));
   }
 
-  #adopt(changes: Changes): void {
+  #adopt(changes: Changes | LedgerState): void {
     const { state, dispatcher } = this.#parts;
     this.#isStale = false;
     this.#revision = changes.revision;
@@ -114,7 +111,7 @@ export class Definitions {
   /** It has disabled itself, durably. */
   disabled(armed: Armed): void {
     const { state, following } = this.#parts;
-    armed.definition = { ...armed.definition, enabled: false };
+    armed.disable();
     following.define(armed.definition);
     state.roster.slots.disarm(armed.definition.scheduleId);
     this.expectChange();

@@ -78,15 +78,29 @@ export class Followers {
   readonly #followers = new Map<string, Set<Child>>();
   readonly #ids = new Map<string, number>();
   readonly #keys = new Map<number, string>();
+  /** Of the schedules that are there, the oldest first: read when the first follower comes, because most files have none and a
+   * million names in two maps take 100 MB. undefined: they are in the maps. */
+  #names: (() => Iterable<readonly [scheduleId: number, name: string]>) | undefined;
   /** All for whom something waits, and some for whom nothing does any more. */
   readonly #awaited = new Set<Child>();
   /** Whose edges have changed: circles are looked for when somebody asks, because a start defines a million schedules one by one. */
   readonly #unsurveyed = new Set<number>();
   #hasCircles = false;
 
+  /** Without `names` all are told by `define`. */
+  constructor(names?: () => Iterable<readonly [scheduleId: number, name: string]>) {
+    this.#names = names;
+  }
+
   /** A new or changed schedule. Parents are known by name, and may be defined later. Answers the tokens that have become void. */
   define(definition: Definition): readonly string[] {
     const { scheduleId, policy } = definition;
+    if (this.#names !== undefined) {
+      if (policy.after.length === 0) return [];
+      const names = this.#names();
+      this.#names = undefined;
+      for (const [id, name] of names) this.#name(id, nameKey(name));
+    }
     const gone = this.#name(scheduleId, nameKey(definition.name));
     const before = this.#children.get(scheduleId);
     if (policy.after.length === 0) return before === undefined ? gone : [...gone, ...this.#unfollow(before)];

@@ -35,17 +35,22 @@ type Origin = Required<Pick<Fire, 'scheduledAt' | 'parentRunId' | 'rootRunId'>>;
 
 export class Following {
   readonly #parts: FollowingParts;
-  #followers = new Followers();
+  #followers: Followers;
   /** Children about which something is being decided. */
   readonly #deciding = new Set<number>();
 
   constructor(parts: FollowingParts) {
     this.#parts = parts;
+    this.#followers = this.#newFollowers();
+  }
+
+  #newFollowers(): Followers {
+    return new Followers(() => this.#parts.state.roster.names());
   }
 
   /** Before the ledger is read. */
   reset(): void {
-    this.#followers = new Followers();
+    this.#followers = this.#newFollowers();
   }
 
   define(definition: Definition): void {
@@ -81,8 +86,8 @@ export class Following {
   /** What fires at a start. */
   async fireReboots(now: Instant): Promise<void> {
     const { state, calls, ledger } = this.#parts;
-    const fires = [...state.roster.all()]
-      .filter(firesAtStart)
+    const fires = [...state.roster.whose(({ timing }) => timing?.cadences.some((cadence) => cadence.kind === 'reboot') ?? false)]
+      .filter(({ definition }) => definition.enabled)
       .map((armed) => ({ armed, scheduleId: armed.definition.scheduleId, scheduledAt: now }));
     // A clock that was set back may read as it did at an earlier start, and an instant has one run.
     const taken = fires.length === 0 ? new Set() : await calls.untilAnswered('ran', (signal) => ledger.ran(fires, signal));
@@ -190,8 +195,4 @@ export class Following {
       armed.counters = { ...armed.counters, openedFires: Math.max(openedFires, armed.counters.openedFires) };
     });
   }
-}
-
-function firesAtStart({ definition }: Armed): boolean {
-  return definition.enabled && (definition.timing?.cadences.some((cadence) => cadence.kind === 'reboot') ?? false);
 }

@@ -107,12 +107,14 @@ export type Fate =
 /** What settling needs of a run that is closed. */
 export type ClosedRun = Pick<Closing, 'run' | 'state' | 'reason' | 'finishedAt' | 'startedAt' | 'final'>;
 
-export interface LedgerState extends Changes {
+export interface LedgerState extends Omit<Changes, 'definitions'> {
+  /** Made one by one as they are looked at, of which there may be a million. */
+  readonly definitions: Iterable<DefinitionChange>;
   readonly tick: Tick;
   /** undefined: never started. */
   readonly lastBoot: { readonly bootId: string; readonly event: BootEvent; readonly at: Instant } | undefined;
   /** By schedule id; those without a closed run are absent. `openedFires` counts open ones too. */
-  readonly counters: ReadonlyMap<number, Counters>;
+  readonly counters: Iterable<readonly [scheduleId: number, counters: Counters]>;
   /** By schedule id: what is open. */
   readonly inFlight: ReadonlyMap<number, InFlight>;
   /** Whether anything is open at all. */

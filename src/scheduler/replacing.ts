@@ -70,8 +70,8 @@ export class Replacing {
 
   /** At a start: what was asked to end, and died with its process before it did. */
   async closeReplaced(): Promise<void> {
-    for (const armed of this.#parts.state.roster.all()) {
-      if (armed.definition.policy.overlap === 'replace' && armed.live + armed.catchup > 1) await this.#closeAllButNewest(armed);
+    for (const armed of this.#parts.state.roster.whose(({ policy }) => policy.overlap === 'replace')) {
+      if (armed.live + armed.catchup > 1) await this.#closeAllButNewest(armed);
     }
   }
 

@@ -64,6 +64,11 @@ export class Slots {
     this.#settle(place, at(this.#dues, this.#size), at(this.#ids, this.#size));
   }
 
+  clear(): void {
+    this.#size = 0;
+    this.#places.fill(0);
+  }
+
   /** Puts what belongs into a free place, or something earlier or later, where the order wants it. */
   #settle(place: number, due: Instant, id: number): void {
     const parent = (place - 1) >> 1;
@@ -129,7 +134,7 @@ export class Slots {
 }
 
 /** A quarter of a gigabyte of places. */
-const largestId = 2 ** 26;
+export const largestId = 2 ** 26;
 
 /** A place that is known to exist. */
 const at = (array: Float64Array | Int32Array, place: number): number => array[place] as number;

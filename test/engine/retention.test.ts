@@ -217,7 +217,7 @@ describe('what a schedule has come to', () => {
     const shown = 'SELECT name, last_run, last_state, consecutive_failures FROM cron.schedules ORDER BY name';
     const { database, sql, admission, clock } = db.engine;
     const ledger = new DuckLedger({ database, sql, admission, clock });
-    const counters = async () => (await ledger.load(new AbortController().signal)).counters;
+    const counters = async () => new Map((await ledger.load(new AbortController().signal)).counters);
     // Each schedule has another past, made of the digits of its number: long ago, in any order of what carries what.
     await history.define('s0', 'keep: { succeeded: 1d, failed: 1d, skipped: 1d }');
     await history.ledger.run(`INSERT INTO cuckoo_ledger.schedule

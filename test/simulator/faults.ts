@@ -15,7 +15,7 @@ export interface FaultyWorld {
   die(): void;
   note(text: string): void;
   /** What the scheduler has read of definitions, just before it hears of it. */
-  read(changes: Changes): void;
+  read(changes: Changes | LedgerState): void;
 }
 
 /** When what goes wrong. Lives longer than a process. */

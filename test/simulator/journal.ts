@@ -116,13 +116,12 @@ export class Journal {
   }
 
   /** What the scheduler has read, just before it acts on it. */
-  read(changes: Changes): void {
+  read(changes: Changes | LedgerState): void {
     this.#model.read = this.#model.statements;
     this.#model.settings = changes.settings;
     this.#model.queues = new Map(changes.queues.map((queue) => [queue.name, queue]));
     this.#model.configuredMs = this.#model.clock.monotonicMs();
-    const isLoad = 'tick' in changes;
-    if (isLoad) this.#loaded(changes as LedgerState);
+    if ('tick' in changes) this.#loaded(changes);
     for (const change of changes.definitions) {
       const schedule = this.#model.schedule(change.kind === 'defined' ? change.definition.scheduleId : change.scheduleId);
       schedule.awaitsNews = false;

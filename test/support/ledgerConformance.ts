@@ -78,7 +78,10 @@ export function describeLedger(name: string, makeBed: () => Promise<LedgerBed>):
     };
     const waiting = async (request: { now?: number; limit?: number; perGroup?: number } = {}): Promise<string[]> =>
       idsOf(await ledger.waiting({ now: start + 2000, limit: 1000, perGroup: 1000, ...request }, signal));
-    const load = () => ledger.load(signal);
+    const load = async () => {
+      const state = await ledger.load(signal);
+      return { ...state, definitions: [...state.definitions], counters: new Map(state.counters) };
+    };
 
     describe('begins', () => {
       test('with time handled up to the beginning, and nothing else', async () => {

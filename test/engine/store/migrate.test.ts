@@ -105,9 +105,10 @@ describe('a file of the first shape', () => {
     ]);
     const { database, sql, admission } = db.engine;
     const ledger = new DuckLedger({ database, sql, admission, clock: db.clock });
-    const { tick, counters, definitions, openRuns } = await ledger.load(signal);
+    const { tick, definitions, openRuns, ...state } = await ledger.load(signal);
+    const counters = new Map(state.counters);
     expect(tick).toEqual({ seq: 41, watermark: start - 3000, partly: null, gap: null, replayUntil: null });
-    expect(definitions.map((change) => change.kind)).toEqual(['defined', 'defined']);
+    expect([...definitions].map((change) => change.kind)).toEqual(['defined', 'defined']);
     expect(openRuns).toBe(4);
     // Fires that were opened and not counted by a close are counted now.
     expect([counters.get(1)?.openedFires, counters.get(2)?.openedFires]).toEqual([7, 1]);

@@ -6,7 +6,8 @@ import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { JsonValue } from '../../../core/jsonValue.ts';
 import { type CalendarDays, type Timing, validateZone } from '../../../scheduler/cadence/cadence.ts';
 import type { DefinitionChange } from '../../../scheduler/ports.ts';
-import { type Definition, type Policy, priorities, type Schedule } from '../../../scheduler/schedule.ts';
+import { type Policy, priorities, type Schedule } from '../../../scheduler/schedule.ts';
+import type { Value } from '../../value.ts';
 import type { Connection } from './connection.ts';
 
 /** By folded name; undefined days: its row cannot be read. */
@@ -41,25 +42,19 @@ const paths = ['timing', ...deciding].map((key) => `'$.${key}'`).join(', ');
 
 /**
  * The key of jitter is the schedule's own name, so it is no part of a shape; where it matters it is read for each. The hash has 64
- * bits: among a million shapes the odds that two fall together are one in forty million.
+ * bits: among a million shapes the odds that two fall together are one in forty million. DuckDB's own `hash` takes a third of the time
+ * and is of no use here: of a thousand timings that differ in two places, by the same digits, it gave 65 the number of another.
  */
 const rows = (ledger: string, where: string): string => `
   SELECT schedule_id::DOUBLE, name, version::DOUBLE, enabled, epoch_ms(effective_from)::DOUBLE, exe, call,
-    CASE WHEN parts IS NOT NULL THEN hash(replace(parts[1]::VARCHAR, '"jitterKey":' || to_json(lower(name))::VARCHAR, ''), parts[2:]) END,
+    CASE WHEN parts IS NOT NULL THEN md5_number_lower(
+      coalesce(replace(parts[1]::VARCHAR, '"jitterKey":' || to_json(lower(name))::VARCHAR, ''), '') || parts[2:]::VARCHAR
+    ) END,
     CASE WHEN NOT contains(parts[1]::VARCHAR, '"jitterMs":0,') THEN parts[1]->>'$.jitterKey' END
   FROM (
     SELECT schedule_id, name, version, enabled, effective_from, exe, call, TRY(json_extract(bound, [${paths}])) AS parts
     FROM ${ledger}.schedule s ${where}
   )`;
-
-/** Filled in when its shape is known. */
-type Draft = { -readonly [Key in keyof Definition]: Definition[Key] };
-
-/** Of one shape: where its schedules stand among the changes. */
-interface Alike {
-  readonly sampleId: number;
-  readonly places: number[];
-}
 
 /** `where` chooses among the rows of schedule, called `s`. */
 export async function readDefinitions(
@@ -67,88 +62,116 @@ export async function readDefinitions(
   ledger: string,
   calendars: Calendars,
   where = '',
-): Promise<DefinitionChange[]> {
-  const changes: DefinitionChange[] = [];
-  const alike = new Map<bigint, Alike>();
-  const jitterKeys = new Map<number, string>();
-  const texts = new Texts();
-  await connection.eachChunk(rows(ledger, where), (columns, rowCount) => {
-    const [ids, names, versions, enabled, effectiveFrom, exes, calls, shapes, keys] = columns;
+): Promise<Iterable<DefinitionChange>> {
+  const columns = new Columns();
+  await connection.eachChunk(rows(ledger, where), (chunk, rowCount) => columns.add(chunk, rowCount));
+  return new StoredDefinitions(columns, await readShapes(connection, ledger, calendars, columns.samples));
+}
+
+/** Rows as they were read: as objects a million of them would be made, held all at once, and thrown away. */
+class Columns {
+  readonly ids: number[] = [];
+  readonly names: string[] = [];
+  readonly versions: number[] = [];
+  readonly enabled: boolean[] = [];
+  readonly effectiveFrom: number[] = [];
+  readonly exes: string[] = [];
+  readonly calls: string[] = [];
+  /** Which shape they have; -1: none that can be read. */
+  readonly shapes: number[] = [];
+  /** By row, where it matters. */
+  readonly jitterKeys = new Map<number, string>();
+  /** Of each shape, the id of one schedule that has it. */
+  readonly samples: number[] = [];
+  readonly #shapes = new Map<bigint, number>();
+  readonly #texts = new Texts();
+
+  add([ids, names, versions, enabled, effectiveFrom, exes, calls, shapes, keys]: readonly Value[][], rowCount: number): void {
     for (let row = 0; row < rowCount; row++) {
-      const scheduleId = Number(ids?.[row]);
-      const name = String(names?.[row]);
-      const version = Number(versions?.[row]);
-      const shape = shapes?.[row];
-      if (typeof shape !== 'bigint') {
-        changes.push({ kind: 'unreadable', scheduleId, name, version, message: 'its bound value is not JSON' });
-        continue;
-      }
       const key = keys?.[row];
-      if (typeof key === 'string') jitterKeys.set(changes.length, key);
-      const known = alike.get(shape);
-      if (known === undefined) alike.set(shape, { sampleId: scheduleId, places: [changes.length] });
-      else known.places.push(changes.length);
-      const definition: Draft = {
+      if (typeof key === 'string') this.jitterKeys.set(this.ids.length, key);
+      this.shapes.push(this.#shape(shapes?.[row], Number(ids?.[row])));
+      this.ids.push(Number(ids?.[row]));
+      this.names.push(String(names?.[row]));
+      this.versions.push(Number(versions?.[row]));
+      this.enabled.push(enabled?.[row] === true);
+      this.effectiveFrom.push(Number(effectiveFrom?.[row]));
+      this.exes.push(this.#texts.shared(String(exes?.[row])));
+      this.calls.push(this.#texts.shared(String(calls?.[row] ?? '')));
+    }
+  }
+
+  #shape(hash: Value | undefined, scheduleId: number): number {
+    if (typeof hash !== 'bigint') return -1;
+    let shape = this.#shapes.get(hash);
+    if (shape === undefined) {
+      shape = this.samples.push(scheduleId) - 1;
+      this.#shapes.set(hash, shape);
+    }
+    return shape;
+  }
+}
+
+class StoredDefinitions implements Iterable<DefinitionChange> {
+  readonly #columns: Columns;
+  readonly #shapes: readonly (Shape | undefined)[];
+
+  constructor(columns: Columns, shapes: readonly (Shape | undefined)[]) {
+    this.#columns = columns;
+    this.#shapes = shapes;
+  }
+
+  *[Symbol.iterator](): Generator<DefinitionChange> {
+    for (let row = 0; row < this.#columns.ids.length; row++) yield this.#change(row);
+  }
+
+  #change(row: number): DefinitionChange {
+    const columns = this.#columns;
+    const scheduleId = columns.ids[row] ?? 0;
+    const name = columns.names[row] ?? '';
+    const version = columns.versions[row] ?? 0;
+    const place = columns.shapes[row] ?? -1;
+    const shape = place < 0 ? { problem: 'its bound value is not JSON' } : (this.#shapes[place] ?? { problem: 'its bound value is gone' });
+    if ('problem' in shape) return { kind: 'unreadable', scheduleId, name, version, message: shape.problem };
+    const { policy, timing } = shape;
+    const jitterKey = columns.jitterKeys.get(row);
+    return {
+      kind: 'defined',
+      definition: {
         scheduleId,
         name,
         version,
-        enabled: enabled?.[row] === true,
-        effectiveFrom: Number(effectiveFrom?.[row]),
-        exe: texts.shared(String(exes?.[row])),
-        call: texts.shared(String(calls?.[row] ?? '')),
-        timing: undefined,
-        policy: unknownPolicy,
-      };
-      changes.push({ kind: 'defined', definition });
-    }
-  });
-  const shapes = await readShapes(connection, ledger, calendars, alike);
-  for (const [key, { places }] of alike) {
-    const shape = shapes.get(key) ?? { problem: 'its bound value is gone' };
-    for (const place of places) {
-      const change = changes[place];
-      if (change?.kind === 'defined') changes[place] = finish(change, shape, jitterKeys.get(place));
-    }
+        enabled: columns.enabled[row] === true,
+        effectiveFrom: columns.effectiveFrom[row] ?? 0,
+        exe: columns.exes[row] ?? '',
+        call: columns.calls[row] ?? '',
+        timing: timing === undefined || jitterKey === undefined || timing.jitterKey === jitterKey ? timing : { ...timing, jitterKey },
+        policy,
+      },
+    };
   }
-  return changes;
-}
-
-function finish(change: Extract<DefinitionChange, { kind: 'defined' }>, shape: Shape, jitterKey: string | undefined): DefinitionChange {
-  const definition: Draft = change.definition;
-  if ('problem' in shape) {
-    const { scheduleId, name, version } = definition;
-    return { kind: 'unreadable', scheduleId, name, version, message: shape.problem };
-  }
-  const { policy, timing } = shape;
-  definition.policy = policy;
-  definition.timing = timing === undefined || jitterKey === undefined || timing.jitterKey === jitterKey ? timing : { ...timing, jitterKey };
-  return change;
 }
 
 /** Where the shapes are many, their texts are read in portions. */
 const shapesAtOnce = 2000;
 
+/** In the order of `samples`; undefined: gone. */
 async function readShapes(
   connection: Connection,
   ledger: string,
   calendars: Calendars,
-  alike: ReadonlyMap<bigint, Alike>,
-): Promise<Map<bigint, Shape>> {
-  const shapeOf = new Map([...alike].map(([shape, { sampleId }]) => [sampleId, shape]));
-  const shapes = new Map<bigint, Shape>();
+  samples: readonly number[],
+): Promise<(Shape | undefined)[]> {
+  const shapes = new Map<number, Shape>();
   const policies = new Map<string, Policy>();
-  const samples = [...shapeOf.keys()];
   for (let from = 0; from < samples.length; from += shapesAtOnce) {
     const ids = samples.slice(from, from + shapesAtOnce).join(', ');
     const { rows: found } = await connection.table(
       `SELECT schedule_id::DOUBLE, bound::VARCHAR FROM ${ledger}.schedule WHERE schedule_id IN (${ids})`,
     );
-    for (const [id, bound] of found) {
-      const key = shapeOf.get(Number(id));
-      if (key !== undefined) shapes.set(key, readShape(String(bound), calendars, policies));
-    }
+    for (const [id, bound] of found) shapes.set(Number(id), readShape(String(bound), calendars, policies));
   }
-  return shapes;
+  return samples.map((id) => shapes.get(id));
 }
 
 function readShape(bound: string, calendars: Calendars, policies: Map<string, Policy>): Shape {
@@ -234,9 +257,6 @@ function timingOf(bound: JsonValue | undefined, calendars: Calendars): Timing | 
   if (calendar !== undefined) return { ...timing, calendar };
   throw new Diagnostic('internal', `its calendar ${calendarName} ${calendars.has(key) ? 'cannot be read' : 'does not exist'}`);
 }
-
-/** Stands in a draft until its shape is known, and in nothing that leaves this file. */
-const unknownPolicy = {} as Policy;
 
 /** Equal texts are kept once, as far as a bounded memory knows them. */
 class Texts {

@@ -42,7 +42,6 @@ import {
   type Beginning,
   closedColumns,
   closedRunOf,
-  countersOf,
   insertText,
   logColumns,
   numberOf,
@@ -74,6 +73,9 @@ const mostIdle = 2;
 /** After an abort, for DuckDB to notice. Where it does not, because the disk hangs, nobody waits for it any longer. */
 const patienceMs = 1000;
 
+/** Of what was read of tables, this much may stay. */
+const keptBytes = 2 ** 25;
+
 /** Somebody else was at the same rows: mostly for a moment. */
 const mostTries = 4;
 
@@ -95,7 +97,29 @@ export class DuckLedger implements Ledger {
 
   // ---- Reading ----
 
-  load(signal: AbortSignal): Promise<LedgerState> {
+  async load(signal: AbortSignal): Promise<LedgerState> {
+    const state = await this.#load(signal);
+    await this.#letGo(signal).catch(() => undefined);
+    return state;
+  }
+
+  /**
+   * What was read for a million schedules stays in DuckDB's memory (250 MB) for whoever reads it again, and nobody does. It leaves
+   * when there is less room, so for a moment there is less; not where somebody is at work who might miss it.
+   */
+  async #letGo(signal: AbortSignal): Promise<void> {
+    const { database, admission } = this.#parts;
+    if (database.path === ':memory:' || !admission.isQuiet) return;
+    await this.#call(signal, async (connection) => {
+      const [row] = (await connection.table(this.#sql.memory)).rows;
+      const [limit, tableBytes, otherBytes] = row ?? [];
+      if (Number(tableBytes) < 2 * keptBytes || !admission.isQuiet) return;
+      // Where DuckDB cannot let go of so much, it refuses the first, and all is as it was.
+      await connection.send(`SET memory_limit = '${Number(otherBytes) + keptBytes}B'; SET memory_limit = '${limit}'`, 'none');
+    });
+  }
+
+  #load(signal: AbortSignal): Promise<LedgerState> {
     return this.#snapshot(signal, async (connection) => {
       const sql = this.#sql;
       const now = this.#parts.clock.now();
@@ -126,7 +150,10 @@ export class DuckLedger implements Ledger {
   }
 
   changes(revision: number, signal: AbortSignal): Promise<Changes> {
-    return this.#snapshot(signal, (connection) => this.#changesAfter(this.#told.get(revision), connection));
+    return this.#snapshot(signal, async (connection) => {
+      const { definitions, ...others } = await this.#changesAfter(this.#told.get(revision), connection);
+      return { ...others, definitions: [...definitions] };
+    });
   }
 
   newestTick(signal: AbortSignal): Promise<Tick> {
@@ -314,22 +341,15 @@ export class DuckLedger implements Ledger {
     };
   }
 
-  async #counters(connection: Connection): Promise<Map<number, Counters>> {
-    const counters = new Map<number, Counters>();
-    await connection.eachChunk(this.#sql.counters, ([ids, failures, fires, successes], rowCount) => {
-      for (let row = 0; row < rowCount; row++) {
-        counters.set(Number(ids?.[row]), countersOf([null, failures?.[row], fires?.[row], successes?.[row]]));
-      }
-    });
-    for (const [id, fire] of (await connection.table(this.#sql.openFires)).rows) {
-      const known = counters.get(Number(id)) ?? noCounters;
-      counters.set(Number(id), { ...known, openedFires: Math.max(known.openedFires, Number(fire)) });
-    }
+  async #counters(connection: Connection): Promise<StoredCounters> {
+    const counters = new StoredCounters();
+    await connection.eachChunk(this.#sql.counters, (columns, rowCount) => counters.add(columns, rowCount));
+    for (const [id, fire] of (await connection.table(this.#sql.openFires)).rows) counters.opened(Number(id), Number(fire));
     return counters;
   }
 
   /** `before` undefined: everything. */
-  async #changesAfter(before: Told | undefined, connection: Connection): Promise<Changes> {
+  async #changesAfter(before: Told | undefined, connection: Connection): Promise<Pick<LedgerState, keyof Changes>> {
     const { sql } = this.#parts;
     const rows = async (text: string): Promise<Value[][]> => (await connection.table(text)).rows;
     const [newest] = await rows(this.#sql.newestVersionRow);
@@ -340,7 +360,10 @@ export class DuckLedger implements Ledger {
       stamps.set(String(name), String(stamp));
       calendars.set(String(name), calendarDays(String(bound)));
     }
-    const definitions = await this.#definitions(before, { versionRow, stamps }, calendars, connection);
+    const definitions =
+      before === undefined
+        ? await readDefinitions(connection, sql.ledger, calendars)
+        : await this.#changed(before, { versionRow, stamps }, calendars, connection);
     return {
       revision: this.#tell({ versionRow, stamps }, before),
       definitions,
@@ -350,21 +373,15 @@ export class DuckLedger implements Ledger {
     };
   }
 
-  async #definitions(
-    before: Told | undefined,
-    now: Omit<Told, 'revision'>,
-    calendars: Calendars,
-    connection: Connection,
-  ): Promise<Changes['definitions']> {
+  async #changed(before: Told, now: Omit<Told, 'revision'>, calendars: Calendars, connection: Connection): Promise<Changes['definitions']> {
     const { ledger } = this.#parts.sql;
-    if (before === undefined) return readDefinitions(connection, ledger, calendars);
     const changed = [...new Set([...before.stamps.keys(), ...now.stamps.keys()])].filter(
       (name) => before.stamps.get(name) !== now.stamps.get(name),
     );
     if (before.versionRow === now.versionRow && changed.length === 0) return [];
     const ids = (await connection.table(this.#sql.changedSchedules(before.versionRow, changed))).rows.map(([id]) => Number(id));
     if (ids.length === 0) return [];
-    const found = await readDefinitions(connection, ledger, calendars, this.#sql.ofSchedules(ids));
+    const found = [...(await readDefinitions(connection, ledger, calendars, this.#sql.ofSchedules(ids)))];
     const present = new Set(found.map((change) => (change.kind === 'defined' ? change.definition.scheduleId : change.scheduleId)));
     const gone = ids.filter((id) => !present.has(id));
     return [...found, ...gone.map((scheduleId) => ({ kind: 'dropped' as const, scheduleId }))];
@@ -470,6 +487,47 @@ export class DuckLedger implements Ledger {
         await this.#parts.clock.sleep(2 ** tries);
       }
     }
+  }
+}
+
+/** What schedules have come to, by id: a million of them, so they are objects only for whoever looks at one. */
+class StoredCounters implements Iterable<readonly [number, Counters]> {
+  readonly #ids: number[] = [];
+  readonly #failures: number[] = [];
+  readonly #fires: number[] = [];
+  /** NaN: never. */
+  readonly #successes: number[] = [];
+  readonly #opened = new Map<number, number>();
+
+  add([ids, failures, fires, successes]: readonly Value[][], rowCount: number): void {
+    for (let row = 0; row < rowCount; row++) {
+      this.#ids.push(Number(ids?.[row]));
+      this.#failures.push(Number(failures?.[row] ?? 0));
+      this.#fires.push(Number(fires?.[row] ?? 0));
+      this.#successes.push(Number(successes?.[row] ?? Number.NaN));
+    }
+  }
+
+  /** The newest fire that is open. */
+  opened(scheduleId: number, fire: number): void {
+    this.#opened.set(scheduleId, fire);
+  }
+
+  *[Symbol.iterator](): Generator<readonly [number, Counters]> {
+    const withoutEnd = new Map(this.#opened);
+    for (const [row, id] of this.#ids.entries()) {
+      withoutEnd.delete(id);
+      const lastSuccessAt = this.#successes[row] ?? Number.NaN;
+      yield [
+        id,
+        {
+          consecutiveFailures: this.#failures[row] ?? 0,
+          openedFires: Math.max(this.#fires[row] ?? 0, this.#opened.get(id) ?? 0),
+          lastSuccessAt: Number.isNaN(lastSuccessAt) ? null : lastSuccessAt,
+        },
+      ];
+    }
+    for (const [id, fire] of withoutEnd) yield [id, { ...noCounters, openedFires: fire }];
   }
 }
 
@@ -620,7 +678,7 @@ function witnessOfWrite(write: Write): Witness | undefined {
 export async function readPresent(
   connection: Connection,
   sql: Sql,
-): Promise<Pick<Changes, 'definitions' | 'settings' | 'queues' | 'pausedAt'>> {
+): Promise<Pick<LedgerState, 'definitions' | 'settings' | 'queues' | 'pausedAt'>> {
   const texts = ledgerSql(sql.ledger);
   const rows = async (text: string): Promise<Value[][]> => (await connection.table(text)).rows;
   const calendars = new Map((await rows(texts.calendars)).map(([name, , bound]) => [String(name), calendarDays(String(bound))]));

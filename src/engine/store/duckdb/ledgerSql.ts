@@ -47,6 +47,12 @@ export function ledgerSql(ledger: string) {
     queues: `SELECT name, weight::DOUBLE, concurrency::DOUBLE, rate_count::DOUBLE, rate_per_ms::DOUBLE, paused FROM ${ledger}.queue ORDER BY name_key ASC NULLS LAST`,
     pausedAt: `SELECT value FROM ${ledger}.file WHERE key = 'paused_at'`,
 
+    /** What DuckDB may take, and what it has taken for the blocks of tables and for everything else. */
+    memory: `
+      SELECT current_setting('memory_limit'), coalesce(sum(memory_usage_bytes) FILTER (tag = 'BASE_TABLE'), 0)::DOUBLE,
+        coalesce(sum(memory_usage_bytes) FILTER (tag <> 'BASE_TABLE'), 0)::DOUBLE
+      FROM duckdb_memory()`,
+
     // Ticks
 
     newestTick: `

@@ -86,7 +86,7 @@ describe('the ledger on DuckDB, beside others', () => {
     await hand.run("DELETE FROM cuckoo_ledger.calendar WHERE name = 'closed'");
     await hand.close();
     const { definitions } = await ledgerOf(db).load(signal);
-    const problems = definitions.flatMap((change) => (change.kind === 'unreadable' ? [[change.name, change.message]] : []));
+    const problems = [...definitions].flatMap((change) => (change.kind === 'unreadable' ? [[change.name, change.message]] : []));
     expect(Object.fromEntries(problems)).toEqual({
       torn: 'its bound value is not JSON',
       headless: "its bound value has no 'overlap'",
@@ -94,7 +94,7 @@ describe('the ledger on DuckDB, beside others', () => {
       nowhere: expect.stringContaining('Nowhere/Land'),
       lost: 'its calendar closed does not exist',
     });
-    const readable = definitions.flatMap((change) => (change.kind === 'defined' ? [change.definition.name] : []));
+    const readable = [...definitions].flatMap((change) => (change.kind === 'defined' ? [change.definition.name] : []));
     expect(readable.sort()).toEqual(['good', 'last']);
   });
 
@@ -110,7 +110,7 @@ describe('the ledger on DuckDB, beside others', () => {
     );
     const { definitions } = await ledgerOf(db).load(signal);
     const found = new Map(
-      definitions.flatMap((change) => (change.kind === 'defined' ? [[change.definition.name, change.definition]] : [])),
+      [...definitions].flatMap((change) => (change.kind === 'defined' ? [[change.definition.name, change.definition]] : [])),
     );
     const one = found.get('One');
     expect(one).toMatchObject({
@@ -271,7 +271,7 @@ describe('the ledger on DuckDB, beside others', () => {
       [[close(runs[2], { state: 'cancelled', ...counters(1) })], [close(runs[3], { state: 'failed', final: false, ...counters(2) })]],
       signal,
     );
-    expect((await ledger.load(signal)).counters.get(1)).toEqual({ consecutiveFailures: 6, openedFires: 3, lastSuccessAt: null });
+    expect(new Map((await ledger.load(signal)).counters).get(1)).toEqual({ consecutiveFailures: 6, openedFires: 3, lastSuccessAt: null });
   });
 });
 
