@@ -1,38 +1,73 @@
-// So many at once, the others in a line that has an end.
+// So many at once, the others in a line that is short in time: it takes nobody more when its head has waited for a while. Whoever comes
+// then is told at once when to come again, which is later the more are sent away: five hundred who all came again after a second would
+// be another load on top of the one that there is.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
+import type { Clock } from '../../scheduler/clock.ts';
 import { Refusal } from './problem.ts';
 
-export class Places {
-  readonly #most: number;
-  readonly #mostWaiting: number;
-  readonly #waiting: (() => void)[] = [];
-  #taken = 0;
+export interface PlacesOptions {
+  readonly most: number;
+  readonly clock: Clock;
+  /** 0: whoever finds no place is sent away. */
+  readonly longestWaitMs: number;
+}
 
-  constructor({ most, mostWaiting }: { readonly most: number; readonly mostWaiting: number }) {
-    this.#most = most;
-    this.#mostWaiting = mostWaiting;
+export class Places {
+  readonly #options: PlacesOptions;
+  readonly #waiting: { readonly sinceMs: number; admit(): void }[] = [];
+  #taken = 0;
+  /** Of this second. */
+  #counted = { sinceMs: Number.NEGATIVE_INFINITY, served: 0, refused: 0 };
+  #retryAfterSeconds = 1;
+
+  constructor(options: PlacesOptions) {
+    this.#options = options;
   }
 
   async use<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#taken < this.#most) this.#taken += 1;
+    if (this.#taken < this.#options.most) this.#taken += 1;
     else await this.#wait();
     try {
       return await work();
     } finally {
+      this.#count().served += 1;
       const next = this.#waiting.shift();
       // Whoever waits longest has this place.
       if (next === undefined) this.#taken -= 1;
-      else next();
+      else next.admit();
     }
   }
 
   #wait(): Promise<void> {
-    if (this.#waiting.length >= this.#mostWaiting) {
-      throw new Refusal(new Diagnostic('too_busy', 'too much is asked at once', { hint: 'ask again in a second' }), {
-        headers: { 'Retry-After': '1' },
-      });
+    const { clock, longestWaitMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const [head] = this.#waiting;
+    const isLong = head === undefined ? longestWaitMs <= 0 : nowMs - head.sinceMs > longestWaitMs;
+    if (isLong || this.#waiting.length >= mostWaiting) throw this.#refusal();
+    return new Promise((resolve) => this.#waiting.push({ sinceMs: nowMs, admit: resolve }));
+  }
+
+  #refusal(): Refusal {
+    this.#count().refused += 1;
+    const seconds = this.#retryAfterSeconds;
+    return new Refusal(new Diagnostic('too_busy', 'too much is asked at once', { hint: `ask again in ${seconds} s` }), {
+      headers: { 'Retry-After': String(seconds) },
+    });
+  }
+
+  #count(): { served: number; refused: number } {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#counted.sinceMs >= 1000) {
+      const { served, refused } = this.#counted;
+      // As many as were sent away find a place by then, if it goes on as it did.
+      this.#retryAfterSeconds = Math.min(Math.max(Math.ceil(refused / Math.max(served, 1)), 1), longestAwaySeconds);
+      this.#counted = { sinceMs: nowMs, served: 0, refused: 0 };
     }
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return this.#counted;
   }
 }
+
+/** Before the head of the line has waited for long, thousands may come. */
+const mostWaiting = 1000;
+const longestAwaySeconds = 10;

@@ -53,7 +53,7 @@ const mostAtOnce = 100;
 
 export function sqlRoute(desk: Desk): void {
   const { limits, parts } = desk;
-  const places = new Places({ most: mostAtOnce, mostWaiting: 0 });
+  const places = new Places({ most: mostAtOnce, clock: parts.clock, longestWaitMs: 0 });
   route(
     desk,
     {

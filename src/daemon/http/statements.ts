@@ -33,9 +33,12 @@ export interface Carried {
 
 export type Parameters = Readonly<Record<string, string | number | boolean | null>>;
 
-const mostWaiting = 1000;
+/** More is not waited for: who is sent away at once knows more than who waits. */
+const longestWaitMs = 500;
 const lateMs = 20;
-const longestRestMs = 50;
+const restMs = 20;
+/** Whoever reads is not kept from it for good by a scheduler that cannot keep its time. */
+const mostRestMs = 200;
 /** Runs that somebody waits for. */
 const mostAwaiting = 200;
 /** Of each caller. */
@@ -48,7 +51,7 @@ export class Statements {
   readonly #waiting = new Map<string, Promise<readonly JsonObject[]>>();
   readonly #reading: Places;
   readonly #changing: Places;
-  readonly #awaiting = new Places({ most: mostAwaiting, mostWaiting: 0 });
+  readonly #awaiting: Places;
   #isClosed = false;
 
   /** How late the scheduler was, when that was told last. */
@@ -57,10 +60,12 @@ export class Statements {
 
   constructor(engine: Engine, { readsAtOnce, changesAtOnce }: Pick<Limits, 'readsAtOnce' | 'changesAtOnce'>) {
     this.#engine = engine;
-    this.#reading = new Places({ most: readsAtOnce, mostWaiting });
-    this.#changing = new Places({ most: changesAtOnce, mostWaiting });
+    const { clock } = engine;
+    this.#reading = new Places({ most: readsAtOnce, clock, longestWaitMs });
+    this.#changing = new Places({ most: changesAtOnce, clock, longestWaitMs });
+    this.#awaiting = new Places({ most: mostAwaiting, clock, longestWaitMs: 0 });
     this.#stop = engine.scheduler.events.on('tick:done', ({ lagMs }) => {
-      this.#lateness = { lagMs, toldAtMs: engine.clock.monotonicMs() };
+      this.#lateness = { lagMs, toldAtMs: clock.monotonicMs() };
     });
   }
 
@@ -86,8 +91,13 @@ export class Statements {
   /** What is due comes first: while it is late, whoever reads waits a little. */
   async #giveWay(): Promise<void> {
     const { clock } = this.#engine;
+    const untilMs = clock.monotonicMs() + mostRestMs;
+    while (this.#isLate() && clock.monotonicMs() < untilMs) await clock.sleep(restMs);
+  }
+
+  #isLate(): boolean {
     const { lagMs, toldAtMs } = this.#lateness;
-    if (lagMs > lateMs && clock.monotonicMs() - toldAtMs < 1000) await clock.sleep(Math.min(lagMs, longestRestMs));
+    return lagMs > lateMs && this.#engine.clock.monotonicMs() - toldAtMs < 1000;
   }
 
   /** Throws a Refusal that names the statement. */
@@ -132,7 +142,7 @@ export class Statements {
     const key = `${caller.role} ${caller.name}`;
     const kept = this.#kept.get(key) ?? [];
     this.#kept.set(key, kept);
-    const session = kept.pop() ?? (await this.session(caller));
+    const session = kept.pop() ?? (await this.#engine.session({ actor: caller.name, admin: caller.role === 'admin', again: true }));
     try {
       return await work(session);
     } finally {

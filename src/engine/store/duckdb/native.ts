@@ -149,6 +149,8 @@ export interface NativeQueryOptions {
    * reason of an error among the later ones; here it does.
    */
   readonly whole?: boolean;
+  /** It comes again and again: what DuckDB has prepared of it is kept with the connection. Planning a view takes longer than its rows. */
+  readonly again?: boolean;
 }
 
 /** The answer of a statement, read to its end. */
@@ -692,6 +694,9 @@ const mayOpenFiles = /read_|_scan|scan_|parquet_|sniff_|st_read|\bcopy\b|\binsta
 /** As many rows as a chunk of DuckDB holds. */
 const chunkRows = 2048;
 
+/** Of each connection, those that come again: the ones that came last. */
+const mostPrepared = 16;
+
 /** How many chunks are kept when a statement comes while rows of the one before are unread. */
 const bufferedChunks = 128;
 
@@ -743,6 +748,8 @@ export class NativeConnection {
   #fetching: { readonly cursor: StreamCursor; readonly operation: Operation } | undefined;
   #transaction: TransactionState = 'none';
   #closing: Promise<void> | undefined;
+  /** Those that come again, the one that came last at the end. */
+  readonly #prepared = new Map<string, DuckDBPreparedStatement>();
 
   constructor(client: DuckDBConnection, parts: ConnectionParts) {
     this.#client = client;
@@ -783,7 +790,7 @@ export class NativeConnection {
    */
   query(sql: string, parameters?: NativeParameters, options: NativeQueryOptions = {}): Promise<NativeCursor> {
     return this.#turn(sql, options.signal, async (operation) => {
-      const cursor = await this.#query(sql, parameters, operation, options.whole ?? false);
+      const cursor = await this.#query(sql, parameters, operation, options);
       if (cursor.streaming) this.#open = cursor;
       return cursor;
     });
@@ -792,7 +799,7 @@ export class NativeConnection {
   /** The same, read to its end: for the small answers that the engine asks for itself. */
   all(sql: string, parameters?: NativeParameters, options: { readonly signal?: AbortSignal } = {}): Promise<NativeRows> {
     return this.#turn(sql, options.signal, async (operation) => {
-      const cursor = await this.#query(sql, parameters, operation, true);
+      const cursor = await this.#query(sql, parameters, operation, { whole: true });
       const chunks: NativeChunk[] = [];
       for (let chunk = await cursor.next(); chunk !== undefined; chunk = await cursor.next()) chunks.push(chunk);
       return { columns: cursor.columns, chunks, rowsChanged: cursor.rowsChanged };
@@ -889,6 +896,8 @@ export class NativeConnection {
     if (cursor !== undefined) await this.#release(cursor);
     // closeSync does it too, but not while rows that were given up are still in somebody's hands.
     if (this.#transaction !== 'none') await this.#client.run('ROLLBACK').catch(() => undefined);
+    for (const statement of this.#prepared.values()) statement.destroySync();
+    this.#prepared.clear();
     this.#client.closeSync();
     this.#transaction = this.lost !== undefined && this.#transaction !== 'none' ? 'aborted' : 'none';
     this.#parts.closed();
@@ -987,14 +996,19 @@ export class NativeConnection {
     }
   }
 
-  async #query(sql: string, parameters: NativeParameters | undefined, operation: Operation, whole: boolean): Promise<StreamCursor> {
+  async #query(
+    sql: string,
+    parameters: NativeParameters | undefined,
+    operation: Operation,
+    options: Pick<NativeQueryOptions, 'whole' | 'again'>,
+  ): Promise<StreamCursor> {
     await this.#setAside(operation);
     const volatileCalls = this.#volatileCalls();
     const atOnce = parameters === undefined && answersAtOnce.test(sql);
     try {
       await this.#parts.inspect?.({ text: sql, parameters, texts: (text, values) => this.#texts(text, values, operation) });
       if (/checkpoint/i.test(sql)) await this.#mustHaveCurrentDatabase();
-      const result = atOnce ? await this.#runAtOnce(sql, operation) : await this.#execute(sql, parameters, operation, whole);
+      const result = atOnce ? await this.#runAtOnce(sql, operation) : await this.#execute(sql, parameters, operation, options);
       const { statementType } = result;
       const cursor = new StreamCursor(this, result, { sql, parameters, volatileCalls });
       if (statementType === duckdb.StatementType.TRANSACTION) {
@@ -1035,8 +1049,16 @@ export class NativeConnection {
     return this.#answer(operation, () => this.#client.run(sql));
   }
 
-  async #execute(sql: string, parameters: NativeParameters | undefined, operation: Operation, whole: boolean): Promise<DuckDBResult> {
-    const statement = (await this.#prepare(sql, operation)) ?? (await this.#prepareLast(sql, operation));
+  async #execute(
+    sql: string,
+    parameters: NativeParameters | undefined,
+    operation: Operation,
+    { whole = false, again = false }: Pick<NativeQueryOptions, 'whole' | 'again'>,
+  ): Promise<DuckDBResult> {
+    const prepared = again ? this.#prepared.get(sql) : undefined;
+    const statement = prepared ?? (await this.#prepare(sql, operation)) ?? (await this.#prepareLast(sql, operation));
+    this.#prepared.delete(sql);
+    let isGood = false;
     try {
       const { statementType } = statement;
       if (statementType === duckdb.StatementType.TRANSACTION || statementType === duckdb.StatementType.EXPLAIN)
@@ -1044,10 +1066,22 @@ export class NativeConnection {
       if (statementType === duckdb.StatementType.DETACH) this.#mustNotDetachMain(sql);
       if (statementType === duckdb.StatementType.ATTACH) this.#mustNotAttachOpen(sql);
       bind(statement, parameters);
-      return await this.#answer(operation, () => (whole ? statement.run() : statement.stream()));
+      const result = await this.#answer(operation, () => (whole ? statement.run() : statement.stream()));
+      isGood = statementType === duckdb.StatementType.SELECT;
+      return result;
     } finally {
-      statement.destroySync();
+      if (again && isGood) this.#keep(sql, statement);
+      else statement.destroySync();
     }
+  }
+
+  /** DuckDB itself plans it anew where the catalogue has changed meanwhile. */
+  #keep(sql: string, statement: DuckDBPreparedStatement): void {
+    this.#prepared.set(sql, statement);
+    if (this.#prepared.size <= mostPrepared) return;
+    const [[oldest, least] = []] = this.#prepared;
+    if (oldest !== undefined) this.#prepared.delete(oldest);
+    least?.destroySync();
   }
 
   /** undefined: DuckDB makes several statements of this one. */
