@@ -29,12 +29,13 @@ import type {
   DuckDBVector,
 } from '@duckdb/node-api';
 import { Diagnostic } from '../../../core/diagnostic.ts';
-import type { Clock } from '../../../scheduler/clock.ts';
+import { type Clock, systemClock } from '../../../scheduler/clock.ts';
 import { duckdbDiagnostic, toldToDuckdb } from '../../duckdbError.ts';
 import { catalogueName, fileAlias, fileIdentity, holdsLock, inspectFile, isKeptClosed, keepClosed, resolveDatabasePath } from './file.ts';
 import { collectGarbage } from './garbage.ts';
 import { HeldLock, isOpenForWriting } from './heldFiles.ts';
 import { interruptAtEnd } from './processEnd.ts';
+import { Threads } from './threads.ts';
 
 /**
  * The client's classes, functions and constants. Required, not imported: to learn which names an import may ask for, Node would
@@ -212,7 +213,8 @@ class Instance {
 
   static async inMemory({ settings }: { readonly settings?: Settings }): Promise<Instance> {
     const client = await duckdb.DuckDBInstance.create(':memory:', { ...defaultSettings(), ...settings }).catch(raise);
-    return new Instance({ path: ':memory:', catalogue: 'memory', readOnly: false, client, root: await client.connect(), settings });
+    const root = await client.connect();
+    return await new Instance({ path: ':memory:', catalogue: 'memory', readOnly: false, client, root, settings }).#ready();
   }
 
   static async ofFile(
@@ -231,7 +233,7 @@ class Instance {
     const opened = alias === undefined ? await openUnderOwnName(realPath, readOnly, all) : await openUnder(alias, realPath, readOnly, all);
     const instance = new Instance({ path: realPath, readOnly, settings, ...opened });
     Instance.#open.set(realPath, instance);
-    return instance;
+    return await instance.#ready();
   }
 
   readonly path: string;
@@ -239,9 +241,10 @@ class Instance {
   /** The name of the main database in SQL. */
   readonly catalogue: string;
   readonly client: DuckDBInstance;
-  /** Keeps functions registered and checkpoints at the end; runs nothing else. */
+  /** Keeps functions registered, sets what holds for all connections, and checkpoints at the end; runs nothing else. */
   readonly root: DuckDBConnection;
   readonly holders = new Set<Holder>();
+  readonly threads: Threads;
   /** By the id of the connection: how often it called a volatile function, which may have done something. */
   readonly volatileCalls = new Map<number, number>();
   /** Sent on every new connection: `USE` where the file is attached under an alias. */
@@ -275,6 +278,17 @@ class Instance {
     this.#identity = this.inFile ? fileIdentity(parts.path) : undefined;
     this.#letGo = this.inFile ? keepClosed(parts.path) : () => {};
     this.#lock = this.inFile ? HeldLock.on(parts.path) : undefined;
+    this.threads = new Threads({
+      // Threads are real whatever clock their statements live by.
+      clock: systemClock,
+      count: async () => Number((await this.root.runAndReadAll("SELECT current_setting('threads')")).getRows()[0]?.[0]),
+      setExternal: (count) => this.root.run(`SET external_threads = ${count}`),
+    });
+  }
+
+  async #ready(): Promise<this> {
+    await this.threads.narrow();
+    return this;
   }
 
   get inFile(): boolean {
@@ -393,6 +407,7 @@ class Instance {
 
   async #shutNow(clock: Clock): Promise<void> {
     try {
+      await this.threads.close();
       // closeSync would do it on the JavaScript thread. Where it fails (a full disk) the write-ahead log has everything.
       if (this.inFile && !this.readOnly && this.failure === undefined)
         await this.root.run(`CHECKPOINT ${quotedName(this.catalogue)}`).catch(() => undefined);
@@ -606,6 +621,7 @@ export class NativeDatabase {
         path: instance.path,
         catalogue: instance.catalogue,
         volatileCalls: (id) => instance.volatileCalls.get(id) ?? 0,
+        threads: instance.threads,
         failure: () => instance.failure,
         failed: (error) => instance.stoppedBy(error),
         mustHoldLock: (atOnce) => instance.mustHoldLock({ nowMs: this.#clock.monotonicMs(), atOnce }),
@@ -691,6 +707,9 @@ const lookEveryMs = 20;
 /** Statements that open files themselves. Through a view any may; then the lock is missed a moment later. */
 const mayOpenFiles = /read_|_scan|scan_|parquet_|sniff_|st_read|\bcopy\b|\binstall\b|\bquery\b|\.(?:csv|tsv|parquet|json|duckdb|db)\b/i;
 
+/** DuckDB's threads are counted by us, see threads.ts; who changes their number finds it as DuckDB has it. */
+const setsThreads = /^\s*(?:set|reset|pragma)\b[^;]*threads/i;
+
 /** As many rows as a chunk of DuckDB holds. */
 const chunkRows = 2048;
 
@@ -726,6 +745,7 @@ interface ConnectionParts {
   readonly catalogue: string;
   /** How often a connection has called a volatile function of ours. */
   volatileCalls(connection: number): number;
+  readonly threads: Threads;
   /** Why the instance is dead. */
   failure(): Diagnostic | undefined;
   failed(error: Diagnostic): Diagnostic;
@@ -790,8 +810,14 @@ export class NativeConnection {
    */
   query(sql: string, parameters?: NativeParameters, options: NativeQueryOptions = {}): Promise<NativeCursor> {
     return this.#turn(sql, options.signal, async (operation) => {
-      const cursor = await this.#query(sql, parameters, operation, options);
-      if (cursor.streaming) this.#open = cursor;
+      const { threads } = this.#parts;
+      if (setsThreads.test(sql)) await threads.widen();
+      const cursor = await this.#query(sql, parameters, operation, options).finally(threads.begin());
+      if (cursor.streaming) {
+        this.#open = cursor;
+        // Its rows are computed as they are read.
+        cursor.onEnd(threads.begin());
+      }
       return cursor;
     });
   }
@@ -799,7 +825,7 @@ export class NativeConnection {
   /** The same, read to its end: for the small answers that the engine asks for itself. */
   all(sql: string, parameters?: NativeParameters, options: { readonly signal?: AbortSignal } = {}): Promise<NativeRows> {
     return this.#turn(sql, options.signal, async (operation) => {
-      const cursor = await this.#query(sql, parameters, operation, { whole: true });
+      const cursor = await this.#query(sql, parameters, operation, { whole: true }).finally(this.#parts.threads.begin());
       const chunks: NativeChunk[] = [];
       for (let chunk = await cursor.next(); chunk !== undefined; chunk = await cursor.next()) chunks.push(chunk);
       return { columns: cursor.columns, chunks, rowsChanged: cursor.rowsChanged };
@@ -815,8 +841,12 @@ export class NativeConnection {
     return this.#turn(sql, options.signal, async (operation) => {
       await this.#setAside(operation);
       operation.mayEndTransaction = mayEndTransaction.test(sql);
+      // Texts that say how they leave the transaction are our own, and small.
+      const { threads } = this.#parts;
+      const ended = options.leaves === undefined ? threads.begin() : undefined;
+      if (setsThreads.test(sql)) await threads.widen();
       try {
-        const result = await this.#answer(operation, () => this.#client.run(sql));
+        const result = await this.#answer(operation, () => this.#client.run(sql)).finally(ended);
         if (options.leaves !== undefined) this.#transaction = options.leaves;
         else if (operation.mayEndTransaction) this.#transaction = await this.#askTransaction();
         return result.returnType === duckdb.ResultReturnType.CHANGED_ROWS ? result.rowsChanged : 0;
@@ -1409,6 +1439,7 @@ class StreamCursor implements NativeCursor {
   #ended: boolean;
   #givenUp = false;
   #failure: Diagnostic | undefined;
+  #tellEnd: () => void = () => {};
 
   constructor(connection: NativeConnection, result: DuckDBResult, { sql, parameters, volatileCalls }: CursorParts) {
     this.#connection = connection;
@@ -1455,6 +1486,11 @@ class StreamCursor implements NativeCursor {
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Called once, when it has ended. */
+  onEnd(tell: () => void): void {
+    this.#tellEnd = tell;
   }
 
   /** Ended by whoever had it, before DuckDB was at its end. */
@@ -1521,6 +1557,7 @@ class StreamCursor implements NativeCursor {
     if (this.#ended) return;
     this.#ended = true;
     this.#failure = failure;
+    this.#tellEnd();
     for (const reader of this.#readers.splice(0)) {
       if (failure === undefined) reader.give(undefined);
       else reader.refuse(failure);
