@@ -64,14 +64,13 @@ export class Writer {
 
   async #flush(): Promise<void> {
     try {
-      while (this.#queue.length > 0) {
+      do {
         // One turn later: whom the batch before has set free sends what comes next, and all of it goes together. A commit costs the
         // same for one unit as for many: without this, one of 16 runs that had ended together was sent alone and the others after
-        // it, which made half of the runs a second.
+        // it, which made half of the runs a second. With nothing to send too: who calls takes what it gets for under way.
         await this.#calls.yieldTurn();
-        const batch = this.#queue.splice(0, largestBatch);
-        await this.#send(batch);
-      }
+        await this.#send(this.#queue.splice(0, largestBatch));
+      } while (this.#queue.length > 0);
     } finally {
       // In the same turn as the last look at the queue: what comes after it begins anew, instead of waiting for nobody.
       this.#flushing = undefined;
