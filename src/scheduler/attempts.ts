@@ -60,13 +60,14 @@ export class Attempts {
   }
 
   async #live(work: Work, durably: boolean): Promise<void> {
-    const { state, events, closer } = this.#parts;
+    const { state, events, closer, dispatcher } = this.#parts;
     const { run, startedAt, progress } = work;
     try {
       if (durably) await this.#beginAlone(work);
       events.emit('run:started', { run, startedAt });
       const execution = await this.#execute(work);
       progress.end();
+      if (execution.closed === 'no') dispatcher.ending(run);
       await closer.close(work, execution);
     } catch (error) {
       if (error instanceof Diagnostic && error.code === 'fenced') await closer.findClosed(run).catch(() => undefined);

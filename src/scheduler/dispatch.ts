@@ -106,6 +106,12 @@ export class Dispatcher {
     this.#backlog.add(run, state.hostNow ?? clock.now());
   }
 
+  /** Its work is over: somebody else may begin while its end becomes durable. */
+  ending(run: OpenRun): void {
+    this.#backlog.ending(run);
+    this.dispatch();
+  }
+
   /** A worker is free again. */
   release(run: OpenRun): void {
     this.#backlog.release(run);

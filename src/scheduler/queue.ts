@@ -90,7 +90,9 @@ export class Backlog {
   readonly #groups = new Map<string, Group>();
   readonly #waiting = new Map<string, Waiting>();
   readonly #bySchedule = new Map<number, Waiting>();
-  readonly #atWork = new Map<string, { readonly queue: Queue; readonly group: Group | undefined; readonly needs: Needs }>();
+  readonly #atWork = new Map<string, AtWork>();
+  /** Of those at work, how many only wait for their end to be durable. */
+  #ending = 0;
   readonly #sleeping = new Heap(wakesSooner, place.sleeping);
   readonly #rising = new Heap(risesSooner, place.rising);
   /** Ready, and not yet asked why they wait. */
@@ -168,7 +170,7 @@ export class Backlog {
     this.#observe(now);
     this.#wake(now);
     this.#age(now);
-    const next = this.#atWork.size < this.#workers ? this.#nextThatFits(now, accept) : undefined;
+    const next = this.#busy < this.#workers ? this.#nextThatFits(now, accept) : undefined;
     if (next === undefined) {
       this.#askWhy(now, this.#whyBusy ?? refusal);
       return undefined;
@@ -197,11 +199,23 @@ export class Backlog {
     this.#start(run, this.#queueOf(run.queue), waiting?.group ?? this.#groupOf(run), this.#now);
   }
 
+  /**
+   * Its work is over, and its end on its way to the disk: its worker may take another, and all else that it holds, it keeps. As many
+   * ends as there are workers may be on their way, so that what is begun never runs away from what is written.
+   */
+  ending(run: OpenRun): void {
+    const atWork = this.#atWork.get(run.runId);
+    if (atWork === undefined || atWork.isEnding) return;
+    atWork.isEnding = true;
+    this.#ending += 1;
+  }
+
   /** It ended, and its closing is durable. What must go before the others of its group, its retry, is added before this. */
   release(run: OpenRun): void {
     const atWork = this.#atWork.get(run.runId);
     if (atWork === undefined) return;
     this.#atWork.delete(run.runId);
+    if (atWork.isEnding) this.#ending -= 1;
     this.#remember(run.runId);
     this.#capacity.giveBack(atWork.needs);
     atWork.queue.active -= 1;
@@ -312,7 +326,7 @@ export class Backlog {
 
   #start(run: OpenRun, queue: Queue, group: Group | undefined, now: Instant): void {
     const needs = this.#needsOf(run);
-    this.#atWork.set(run.runId, { queue, group, needs });
+    this.#atWork.set(run.runId, { queue, group, needs, isEnding: false });
     this.#capacity.take(needs);
     queue.active += 1;
     if (queue.definition?.rate != null && now > Number.NEGATIVE_INFINITY) {
@@ -373,7 +387,7 @@ export class Backlog {
   counts(): { queues: Map<string, QueueCounts>; active: number; workers: number } {
     const queues = new Map<string, QueueCounts>();
     for (const { name, pending, active, scheduled } of this.#queues.values()) queues.set(name, { pending, active, scheduled });
-    return { queues, active: this.#atWork.size, workers: this.#workers };
+    return { queues, active: this.#busy, workers: this.#workers };
   }
 
   #newWaiting(run: OpenRun): Waiting {
@@ -489,8 +503,13 @@ export class Backlog {
     this.#unasked = unanswered;
   }
 
+  /** Workers that are. */
+  get #busy(): number {
+    return this.#atWork.size - Math.min(this.#ending, this.#workers);
+  }
+
   get #whyBusy(): string | undefined {
-    return this.#atWork.size >= this.#workers ? `workers: ${this.#atWork.size} of ${this.#workers} busy` : undefined;
+    return this.#busy >= this.#workers ? `workers: ${this.#busy} of ${this.#workers} busy` : undefined;
   }
 
   // ---- Turns within a queue ----
@@ -906,6 +925,13 @@ export class Backlog {
     this.#queuesAsWritten.set(name, queue);
     return queue;
   }
+}
+
+interface AtWork {
+  readonly queue: Queue;
+  readonly group: Group | undefined;
+  readonly needs: Needs;
+  isEnding: boolean;
 }
 
 interface Waiting {

@@ -66,6 +66,28 @@ describe('workers', () => {
     expect(backlog.counts()).toMatchObject({ active: 1, workers: 1 });
   });
 
+  test('who only waits for its end to be durable leaves its worker to another, and keeps all else; of such there are as many as workers', () => {
+    const runs = Array.from({ length: 8 }, (_, at) => run(at === 1 ? { group: one('same') } : at === 7 ? { group: one('same') } : {}));
+    const backlog = backlogOf(runs, { workers: 2, queues: [queue('default', { concurrency: 5 })] });
+    const [first, second] = takeAll(backlog);
+    backlog.ending(first!.run);
+    backlog.ending(first!.run);
+    expect(takeAll(backlog)).toHaveLength(1);
+    backlog.ending(second!.run);
+    const [fourth, ...others] = takeAll(backlog);
+    expect(others).toEqual([]);
+    expect(backlog.counts()).toMatchObject({ active: 2, workers: 2 });
+    // A third that ends has nobody who begins in its place.
+    backlog.ending(fourth!.run);
+    expect(takeAll(backlog)).toEqual([]);
+    backlog.release(first!.run);
+    expect(takeAll(backlog)).toHaveLength(1);
+    expect(backlog.has(runs[7]!.runId)).toBe(true);
+    for (const each of [second!, fourth!]) backlog.release(each.run);
+    // Of its group the last is next, and of its queue only five may be at work.
+    expect(backlog.counts()).toMatchObject({ active: 2 });
+  });
+
   test('nothing starts before the first configuration', () => {
     const backlog = new Backlog();
     backlog.add(run());
