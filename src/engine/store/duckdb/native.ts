@@ -281,6 +281,10 @@ class Instance {
     this.threads = new Threads({
       // Threads are real whatever clock their statements live by.
       clock: systemClock,
+      cpuMs: () => {
+        const { user, system } = process.cpuUsage();
+        return (user + system) / 1000;
+      },
       count: async () => Number((await this.root.runAndReadAll("SELECT current_setting('threads')")).getRows()[0]?.[0]),
       setExternal: (count) => this.root.run(`SET external_threads = ${count}`),
     });
@@ -714,7 +718,11 @@ const setsThreads = /^\s*(?:set|reset|pragma)\b[^;]*threads/i;
 const chunkRows = 2048;
 
 /** Of each connection, those that come again: the ones that came last. */
-const mostPrepared = 16;
+const mostPrepared = 32;
+
+/** What changes no catalogue and no settings. */
+const { SELECT, INSERT, UPDATE, DELETE } = duckdb.StatementType;
+const keepable: ReadonlySet<number> = new Set([SELECT, INSERT, UPDATE, DELETE]);
 
 /** How many chunks are kept when a statement comes while rows of the one before are unread. */
 const bufferedChunks = 128;
@@ -823,9 +831,9 @@ export class NativeConnection {
   }
 
   /** The same, read to its end: for the small answers that the engine asks for itself. */
-  all(sql: string, parameters?: NativeParameters, options: { readonly signal?: AbortSignal } = {}): Promise<NativeRows> {
-    return this.#turn(sql, options.signal, async (operation) => {
-      const cursor = await this.#query(sql, parameters, operation, { whole: true }).finally(this.#parts.threads.begin());
+  all(sql: string, parameters?: NativeParameters, { signal, again = false }: NativeQueryOptions = {}): Promise<NativeRows> {
+    return this.#turn(sql, signal, async (operation) => {
+      const cursor = await this.#query(sql, parameters, operation, { whole: true, again }).finally(this.#parts.threads.begin());
       const chunks: NativeChunk[] = [];
       for (let chunk = await cursor.next(); chunk !== undefined; chunk = await cursor.next()) chunks.push(chunk);
       return { columns: cursor.columns, chunks, rowsChanged: cursor.rowsChanged };
@@ -1097,7 +1105,7 @@ export class NativeConnection {
       if (statementType === duckdb.StatementType.ATTACH) this.#mustNotAttachOpen(sql);
       bind(statement, parameters);
       const result = await this.#answer(operation, () => (whole ? statement.run() : statement.stream()));
-      isGood = statementType === duckdb.StatementType.SELECT;
+      isGood = keepable.has(statementType);
       return result;
     } finally {
       if (again && isGood) this.#keep(sql, statement);

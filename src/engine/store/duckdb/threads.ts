@@ -8,14 +8,19 @@ import type { Clock, Timer } from '../../../scheduler/clock.ts';
 
 export interface ThreadsParts {
   readonly clock: Clock;
+  /** What this process has used of the processors. */
+  cpuMs(): number;
   /** Of all, the callers' own included. */
   count(): Promise<number>;
   /** May wait for what these threads are doing. */
   setExternal(count: number): Promise<unknown>;
 }
 
-/** A query that takes this long gains more by company than small statements lose by it. */
-const patienceMs = 5;
+/**
+ * A statement that takes this long, while this process computes that long, gains more by company than small ones lose by it. On a busy
+ * machine a commit may wait longer than that for the disk or for its turn: company would only make it worse.
+ */
+const patienceMs = 10;
 
 /** How long they are kept when nothing is at work that needs them: to let them go and come costs 1 ms of CPU. */
 const keptMs = 250;
@@ -23,7 +28,7 @@ const keptMs = 250;
 export class Threads {
   readonly #parts: ThreadsParts;
   /** When they began, oldest first. */
-  readonly #atWork = new Set<{ readonly sinceMs: number }>();
+  readonly #atWork = new Set<{ readonly sinceMs: number; readonly sinceCpuMs: number }>();
   #timer: Timer | undefined;
   #isWide = true;
   #lastNeededMs = Number.NEGATIVE_INFINITY;
@@ -36,13 +41,13 @@ export class Threads {
 
   /** A statement whose work may be shared out. Answers what tells that it has ended. */
   begin(): () => void {
-    const statement = { sinceMs: this.#parts.clock.monotonicMs() };
+    const statement = { sinceMs: this.#parts.clock.monotonicMs(), sinceCpuMs: this.#parts.cpuMs() };
     this.#atWork.add(statement);
     this.#lookIn(patienceMs);
     return () => {
       this.#atWork.delete(statement);
       const now = this.#parts.clock.monotonicMs();
-      if (now - statement.sinceMs >= patienceMs) this.#lastNeededMs = now;
+      if (this.#isWide && now - statement.sinceMs >= patienceMs) this.#lastNeededMs = now;
     };
   }
 
@@ -75,7 +80,7 @@ export class Threads {
     this.#timer = undefined;
     const now = this.#parts.clock.monotonicMs();
     const [oldest] = this.#atWork;
-    if (oldest !== undefined && now - oldest.sinceMs >= patienceMs) {
+    if (oldest !== undefined && now - oldest.sinceMs >= patienceMs && this.#parts.cpuMs() - oldest.sinceCpuMs >= patienceMs) {
       this.#lastNeededMs = now;
       if (!this.#isWide) void this.#change(true);
       this.#lookIn(keptMs);
@@ -84,7 +89,7 @@ export class Threads {
       if (leftMs > 0) this.#lookIn(leftMs);
       else void this.#change(false);
     } else if (oldest !== undefined) {
-      this.#lookIn(oldest.sinceMs + patienceMs - now);
+      this.#lookIn(Math.max(oldest.sinceMs + patienceMs - now, patienceMs / 2));
     }
   }
 

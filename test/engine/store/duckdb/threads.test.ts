@@ -10,10 +10,12 @@ import { VirtualClock } from '../../../../src/scheduler/simulation/virtualClock.
 let database: NativeDatabase | undefined;
 afterEach(() => database?.close());
 
-async function fourThreads(): Promise<{ threads: Threads; clock: VirtualClock; changes: number[] }> {
+async function fourThreads({ share = 1 } = {}): Promise<{ threads: Threads; clock: VirtualClock; changes: number[] }> {
   const clock = new VirtualClock({ startAt: 0 });
   const changes: number[] = [];
-  const threads = new Threads({ clock, count: async () => 4, setExternal: async (count) => changes.push(count) });
+  // One core computes all the time, unless it is said otherwise.
+  const cpuMs = (): number => clock.monotonicMs() * share;
+  const threads = new Threads({ clock, cpuMs, count: async () => 4, setExternal: async (count) => changes.push(count) });
   await threads.narrow();
   return { threads, clock, changes };
 }
@@ -32,7 +34,7 @@ test('DuckDB has no threads of its own while all statements are small', async ()
 test('a statement that has been at work for a moment gets them, and they go when nothing needs them any more', async () => {
   const { threads, clock, changes } = await fourThreads();
   const ended = threads.begin();
-  await clock.advance(4);
+  await clock.advance(9);
   expect(changes).toEqual([4]);
   await clock.advance(1);
   expect(changes).toEqual([4, 1]);
@@ -42,6 +44,14 @@ test('a statement that has been at work for a moment gets them, and they go when
   await clock.advance(600);
   expect(changes).toEqual([4, 1, 4]);
   expect(clock.nextTimerMs).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('a statement that waits, for the disk or for a busy machine, does not get them', async () => {
+  const { threads, clock, changes } = await fourThreads({ share: 0.001 });
+  const ended = threads.begin();
+  await clock.advance(5_000);
+  ended();
+  expect(changes).toEqual([4]);
 });
 
 test('they do not come and go between long statements that follow each other', async () => {
