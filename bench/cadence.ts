@@ -4,6 +4,7 @@
 import { CronExpressionParser } from 'cron-parser';
 import { Cron } from 'croner';
 import { type Cadence, compile, parseCadence, type Timing } from '../src/scheduler/cadence/cadence.ts';
+import { type Asked, type Figure, median } from './report.ts';
 
 const expressions = [
   '* * * * *',
@@ -51,30 +52,20 @@ const zones = [
 
 const start = Date.UTC(2026, 10, 20, 9, 17, 31);
 
-export function run(args: readonly string[]): void {
-  const rounds = Number(args[0] ?? 2000);
-  console.log(`next fire of a compiled cron, ns: median over ${expressions.length} expressions, and the slowest of them`);
-  console.log(
-    'zone'.padEnd(22),
-    'ours'.padStart(8),
-    'worst'.padStart(8),
-    'croner'.padStart(9),
-    'worst'.padStart(10),
-    'cron-parser'.padStart(12),
-    'croner/ours'.padStart(12),
-  );
-  const all: { ours: number; croner: number; parser: number }[] = [];
+export function run({ full }: Asked): Figure[] {
+  const rounds = full ? 10_000 : 1000;
+  const all: Measured[] = [];
+  const ofZone = new Map<string, readonly Measured[]>();
   for (const zone of zones) {
+    // In turns, so that what else the machine does hits all of them.
     const rows = expressions.map((expression) => ({
       ours: nanoseconds(oursWalker(expression, zone), rounds * 50),
       croner: nanoseconds(cronerWalker(expression, zone), Math.max(10, rounds / 10)),
       parser: nanoseconds(parserWalker(expression, zone), Math.max(10, rounds / 20)),
     }));
     all.push(...rows);
-    print(zone, rows);
+    ofZone.set(zone, rows);
   }
-  print('all', all);
-
   const texts = Array.from(
     { length: 5000 },
     (_, index) => `${index % 60} ${Math.floor(index / 60) % 24} ${1 + (index % 28)} ${1 + (index % 12)} *`,
@@ -84,28 +75,57 @@ export function run(args: readonly string[]): void {
   const seen = eachMicroseconds(texts, parse);
   const croner = eachMicroseconds(texts.slice(0, 500), (text) => new Cron(text, { timezone: 'Europe/Berlin' }));
   const parser = eachMicroseconds(texts.slice(0, 500), (text) => CronExpressionParser.parse(text, { tz: 'Europe/Berlin' }));
-  console.log(`\nparsing, us (median, p99): new ${fresh}; seen ${seen}; croner ${croner}; cron-parser ${parser}`);
+  const inUtc = ofZone.get('UTC') ?? [];
+  const medians = [...ofZone.values()].map((rows) => median(rows.map(({ ours }) => ours)).value / 1000);
+  const ratios = all.filter((row) => !Number.isNaN(row.croner)).map((row) => row.croner / row.ours);
+  const threw = all.filter((row) => Number.isNaN(row.parser)).length;
+  const compared = `${expressions.length} expressions`;
+  return [
+    { group: 'next fire', what: `in UTC, median of ${compared}`, unit: 'us', ...inMicroseconds(inUtc, 'ours'), budget: { atMost: 1 } },
+    {
+      group: 'next fire',
+      what: `in the slowest of ${zones.length} zones, median of ${compared}`,
+      value: Math.max(...medians),
+      unit: 'us',
+      budget: { atMost: 2 },
+    },
+    {
+      group: 'next fire',
+      what: 'the slowest expression in any zone',
+      value: Math.max(...all.map(({ ours }) => ours)) / 1000,
+      unit: 'us',
+    },
+    { group: 'next fire', what: 'croner, median over all', unit: 'us', ...inMicroseconds(all, 'croner') },
+    {
+      group: 'next fire',
+      what: 'cron-parser, median over all',
+      unit: 'us',
+      ...inMicroseconds(all, 'parser'),
+      ...(threw === 0 ? {} : { note: `it threw for ${threw} of ${all.length}` }),
+    },
+    {
+      group: 'next fire',
+      what: 'times faster than croner, median over all',
+      unit: 'x',
+      value: median(ratios).value,
+      budget: { atLeast: 25 },
+    },
+    { group: 'parsing', what: 'an expression that is new', unit: 'us', ...median(fresh) },
+    { group: 'parsing', what: 'an expression that was seen', unit: 'us', ...median(seen) },
+    { group: 'parsing', what: 'croner', unit: 'us', ...median(croner) },
+    { group: 'parsing', what: 'cron-parser', unit: 'us', ...median(parser) },
+  ];
 }
 
-function print(name: string, rows: readonly { ours: number; croner: number; parser: number }[]): void {
-  const ours = rows.map((row) => row.ours);
-  const croner = rows.map((row) => row.croner).filter((ns) => !Number.isNaN(ns));
-  const parser = rows.map((row) => row.parser).filter((ns) => !Number.isNaN(ns));
-  const failed = rows.length - parser.length;
-  console.log(
-    name.padEnd(22),
-    median(ours).toFixed(0).padStart(8),
-    Math.max(...ours)
-      .toFixed(0)
-      .padStart(8),
-    median(croner).toFixed(0).padStart(9),
-    Math.max(...croner)
-      .toFixed(0)
-      .padStart(10),
-    median(parser).toFixed(0).padStart(12),
-    (median(croner) / median(ours)).toFixed(0).padStart(12),
-    failed > 0 ? `  (cron-parser threw for ${failed})` : '',
-  );
+interface Measured {
+  readonly ours: number;
+  readonly croner: number;
+  readonly parser: number;
+}
+
+/** Over expressions, not over rounds: how far they are apart is no noise. */
+function inMicroseconds(rows: readonly Measured[], who: keyof Measured): { readonly value: number } {
+  return { value: median(rows.map((row) => row[who]).filter((each) => !Number.isNaN(each))).value / 1000 };
 }
 
 function oursWalker(expression: string, zone: string): () => void {
@@ -156,17 +176,10 @@ function nanoseconds(step: () => void, times: number): number {
   }
 }
 
-function eachMicroseconds<T>(values: readonly T[], work: (value: T) => unknown): string {
-  const times = values.map((value) => {
+function eachMicroseconds<T>(values: readonly T[], work: (value: T) => unknown): number[] {
+  return values.map((value) => {
     const began = process.hrtime.bigint();
     work(value);
     return Number(process.hrtime.bigint() - began) / 1000;
   });
-  times.sort((left, right) => left - right);
-  return `${median(times).toFixed(1)}, ${(times[Math.floor(times.length * 0.99)] ?? 0).toFixed(1)}`;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((left, right) => left - right);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }

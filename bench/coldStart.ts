@@ -1,13 +1,13 @@
 // How long until the first answer: the built command beside a bare script that asks DuckDB for one row. Processes run in turns,
-// so that what else the machine does hits all of them; CPU time is shown too, because it hardly minds a busy machine.
+// so that what else the machine does hits all of them; CPU time is shown too, because it hardly minds a busy machine. And what a
+// statement that is passed through costs then, beside the same given to the bare client (measurePassed.mjs).
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setup as build } from '../test/support/build.ts';
-
-const budgetMs = 250;
+import { measuredInPlainNode } from './plainNode.ts';
+import { type Asked, type Figure, holds, median } from './report.ts';
 
 // Required, not imported, which is how a bare script is fastest.
 const bare = `const { DuckDBInstance } = require('@duckdb/node-api');
@@ -29,9 +29,19 @@ interface Cost {
   readonly cpuMs: number;
 }
 
-export function run(args: readonly string[]): void {
-  const rounds = Number(args[0] ?? 15);
-  build();
+interface Passed {
+  readonly name: string;
+  readonly rows: number;
+  readonly expected: number;
+  readonly bareUs: number;
+  readonly addedUs: readonly number[];
+}
+
+export async function run({ full }: Asked): Promise<Figure[]> {
+  return [...starts(full ? 40 : 12), ...(await passedThrough(full ? 20_000 : 3000))];
+}
+
+function starts(rounds: number): Figure[] {
   const folder = mkdtempSync(join(tmpdir(), 'cuckoo-bench-'));
   try {
     const witness = join(folder, 'witness.cjs');
@@ -49,13 +59,13 @@ export function run(args: readonly string[]): void {
     };
     const ours = join(folder, 'ours.duckdb');
     const cuckoo = (sql: string) => () => start('bin/cuckoo.cjs', ours, '-c', sql);
-    const starts = {
+    const ways = {
       'bare script, SELECT 1': () => start('--eval', bare, join(folder, 'bare.duckdb')),
       "cuckoo -c 'SELECT 1'": cuckoo('SELECT 1'),
       "cuckoo -c 'LIST SCHEDULES'": cuckoo('LIST SCHEDULES'),
     };
     cuckoo(schedules)();
-    const costs = Object.entries(starts).map(([name, measure]) => ({ name, measure, costs: [] as Cost[] }));
+    const costs = Object.entries(ways).map(([name, measure]) => ({ name, measure, costs: [] as Cost[] }));
     // The first round warms the disk's cache.
     for (let round = 0; round <= rounds; round++) {
       for (const { measure, costs: own } of costs) {
@@ -63,25 +73,39 @@ export function run(args: readonly string[]): void {
         if (round > 0) own.push(cost);
       }
     }
-    console.log(`${rounds} rounds, median ms              wall   added      CPU   added`);
-    const medians = costs.map(({ name, costs: own }) => ({
-      name,
-      wallMs: median(own.map((cost) => cost.wallMs)),
-      cpuMs: median(own.map((cost) => cost.cpuMs)),
-    }));
-    const [base, , list] = medians;
-    if (base === undefined || list === undefined) return;
-    for (const { name, wallMs, cpuMs } of medians) {
-      const cells = [wallMs, wallMs - base.wallMs, cpuMs, cpuMs - base.cpuMs].map((ms) => ms.toFixed(0).padStart(7)).join(' ');
-      console.log(`${name.padEnd(28)} ${cells}`);
-    }
-    const within = list.wallMs - base.wallMs <= budgetMs;
-    console.log(`LIST SCHEDULES within ${budgetMs} ms of the bare script: ${within ? 'yes' : 'NO'}`);
+    const [bareCosts = []] = costs.map(({ costs: own }) => own);
+    const wall = median(bareCosts.map(({ wallMs }) => wallMs));
+    return [
+      { group: 'first answer', what: 'bare script, SELECT 1: wall', unit: 'ms', ...wall },
+      ...costs.slice(1).flatMap(({ name, costs: own }): Figure[] => {
+        // Of one round with each other, so that noise that lasts for a while is on both sides.
+        const added = (of: (cost: Cost) => number): number[] => own.map((cost, at) => of(cost) - of(bareCosts[at] ?? cost));
+        const budget = name.includes('LIST') ? { budget: { atMost: 250 } } : {};
+        return [
+          {
+            group: 'first answer',
+            what: `${name}: wall over the bare script`,
+            unit: 'ms',
+            ...median(added((cost) => cost.wallMs)),
+            ...budget,
+          },
+          { group: 'first answer', what: `${name}: CPU over the bare script`, unit: 'ms', ...median(added((cost) => cost.cpuMs)) },
+        ];
+      }),
+    ];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
+async function passedThrough(rounds: number): Promise<Figure[]> {
+  const group = 'a statement that is passed through';
+  const all = await measuredInPlainNode<Passed[]>('measurePassed.mjs', [String(rounds)]);
+  return all.flatMap(({ name, rows, expected, bareUs, addedUs }): Figure[] => {
+    holds(`rows of ${name}`, rows, expected);
+    return [
+      { group, what: `${name}: the bare client`, unit: 'us', value: bareUs },
+      { group, what: `${name}: added`, unit: 'us', ...median(addedUs), budget: { atMost: 50 } },
+    ];
+  });
 }
