@@ -30,8 +30,6 @@ export interface SessionOptions {
   readonly actor: string;
   /** May change global settings. */
   readonly admin: boolean;
-  /** The same few statements come again and again: those that read are prepared once. */
-  readonly again?: boolean;
   /** Where definitions come from, if not from a person, and what is written beside them in their transaction. */
   readonly origin?: { readonly source: string | null; beforeCommit(connection: Connection): Promise<void> };
 }
@@ -212,7 +210,7 @@ export class Session {
     }
     const before = this.transaction;
     const alone = statement.mentionsCron && callsCadences.test(text);
-    const query = (): Promise<NativeCursor> => this.#connection.native.query(text, nativeParameters(parameters), this.#queryOptions);
+    const query = (): Promise<NativeCursor> => this.#connection.native.query(text, nativeParameters(parameters));
     // What this transaction defined becomes true at a boundary of the scheduler's.
     const commit = async (): Promise<NativeCursor> => {
       await this.#beforeCommit();
@@ -336,15 +334,11 @@ export class Session {
   async #list(statement: ListStatement, parameters: Parameters | undefined): Promise<Result> {
     const query = listQuery(statement, this.#engine.sql.cron);
     try {
-      const cursor = await this.#admit(() => this.#connection.native.query(query.text, nativeParameters(parameters), this.#queryOptions));
+      const cursor = await this.#admit(() => this.#connection.native.query(query.text, nativeParameters(parameters)));
       return await Result.fromCursor(this.#admitted(cursor, { place: query.place }), { tag: 'LIST', prominent: query.prominent });
     } catch (error) {
       throw error instanceof Diagnostic ? query.place(error) : error;
     }
-  }
-
-  get #queryOptions(): { readonly again: boolean } {
-    return { again: this.#options.again ?? false };
   }
 
   /** Whether DuckDB would find a table of this name by itself. */

@@ -142,7 +142,7 @@ export class Statements {
     const key = `${caller.role} ${caller.name}`;
     const kept = this.#kept.get(key) ?? [];
     this.#kept.set(key, kept);
-    const session = kept.pop() ?? (await this.#engine.session({ actor: caller.name, admin: caller.role === 'admin', again: true }));
+    const session = kept.pop() ?? (await this.session(caller));
     try {
       return await work(session);
     } finally {

@@ -626,6 +626,8 @@ function findCycle(start: string, followers: ReadonlyMap<string, readonly string
 }
 
 async function checkQueue(queue: string, fields: Fields, context: BindContext): Promise<void> {
+  // Nobody can drop it.
+  if (queue.toLowerCase() === 'default') return;
   const names = await context.catalogue.queueNames();
   if (names.some((name) => name.toLowerCase() === queue.toLowerCase())) return;
   const near = suggest(queue, names);

@@ -102,7 +102,8 @@ async function putDefinition(
   await context.defining(async () => {
     if (existing !== undefined && (counts || (existing.enabled && !enabled))) await tellUnwatched(existing, context);
     await context.catalogue.putSchedule(stored, columns, existing === undefined ? ['created'] : changed, context.now, context.actor);
-    await context.catalogue.putLineage(stored.name, 'schedule', lineage);
+    // What was dropped has taken its lineage along.
+    if (existing !== undefined || lineage.length > 0) await context.catalogue.putLineage(stored.name, 'schedule', lineage);
     if (counts) context.countsFromNow(stored.scheduleId);
   });
   const row = await definitionRow(stored, existing === undefined ? 'created' : 'updated', changed, warnings, context, bound);

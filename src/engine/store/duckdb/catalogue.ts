@@ -193,22 +193,25 @@ export class Catalogue {
   }
 
   async #touch(kind: 'schedule' | 'routine' | 'calendar' | 'queue', name: string): Promise<void> {
-    await this.#connection.run(this.#sql.touch, { key: `${kind}:${nameKey(name)}` });
+    const key = `${kind}:${nameKey(name)}`;
+    if ((await this.#connection.run(this.#sql.touch, { key })) === 0) await this.#connection.insert(this.#sql.touchFirst, { key });
   }
 
   /** Puts a schedule in the place of the one of its name, and remembers the version. */
   async putSchedule(stored: StoredSchedule, columns: ScheduleColumns, changed: readonly string[], at: Instant, by: string): Promise<void> {
     const { schedule } = stored;
     const key = nameKey(stored.name);
-    const [before] = await this.#connection.all<{ created_at: number; version: number }>(this.#sql.scheduleCreatedAt, { key });
+    // Of a new name there is nothing to read and nothing to take away; if somebody was quicker, the key of the table says so.
+    const isNew = stored.version === 1;
+    const [before] = isNew ? [] : await this.#connection.all<{ created_at: number; version: number }>(this.#sql.scheduleCreatedAt, { key });
     // It was read before this transaction began, and somebody was quicker.
     if (before !== undefined && before.version !== stored.version - 1) {
       throw new Diagnostic('conflict', `schedule ${stored.name} was changed at the same moment`);
     }
     await this.#touch('schedule', stored.name);
     await this.#holdUsed(schedule);
-    await this.#connection.run(this.#sql.deleteSchedule, { key });
-    await this.#connection.run(this.#sql.insertSchedule, {
+    if (!isNew) await this.#connection.run(this.#sql.deleteSchedule, { key });
+    await this.#connection.insert(this.#sql.insertSchedule, {
       schedule_id: stored.scheduleId,
       name: stored.name,
       key,
@@ -267,7 +270,7 @@ export class Catalogue {
   }
 
   async #version(stored: StoredSchedule, definition: string | null, changed: readonly string[], at: Instant, by: string): Promise<void> {
-    await this.#connection.run(this.#sql.insertScheduleVersion, {
+    await this.#connection.insert(this.#sql.insertScheduleVersion, {
       schedule_id: stored.scheduleId,
       name: stored.name,
       version: stored.version,

@@ -97,6 +97,11 @@ export class Connection {
     return (await this.native.all(sql, nativeParameters(parameters), this.#options)).rowsChanged;
   }
 
+  /** Of values, by a statement that comes again and again. */
+  async insert(sql: string, parameters: Parameters): Promise<void> {
+    await this.native.all(sql, nativeParameters(parameters), { ...this.#options, again: true });
+  }
+
   /** A text of several statements, in one call; answers how many rows the last one changed. `leaves`: in which state it ends. */
   send(text: string, leaves: 'none' | 'open'): Promise<number> {
     return this.native.run(text, { leaves, ...this.#options });

@@ -8,6 +8,8 @@
 //   - BEGIN inside a transaction, and most errors, abort it, and COMMIT then answers OK and rolls back: the state is tracked;
 //   - text is cut at a NUL, which may turn a DELETE .. WHERE into a DELETE: refused;
 //   - a checkpoint that fails stops the instance for ever; the file can be opened again once everything of it is closed;
+//   - a plan that is kept goes by the rows that there were: a filter which none of them passed stays empty when others have come,
+//     so that a prepared SELECT answers wrongly; only what reads no table is kept;
 //   - rows that were not read to their end keep the instance, its file and its transaction open until they are garbage.
 // Nothing here knows values or statements: it takes the client's values and hands out the client's chunks (values.ts converts).
 
@@ -150,7 +152,7 @@ export interface NativeQueryOptions {
    * reason of an error among the later ones; here it does.
    */
   readonly whole?: boolean;
-  /** It comes again and again: what DuckDB has prepared of it is kept with the connection. Planning a view takes longer than its rows. */
+  /** An INSERT of values that comes again and again: what DuckDB has prepared of it is kept with the connection, half of the time it takes. */
   readonly again?: boolean;
 }
 
@@ -718,11 +720,10 @@ const setsThreads = /^\s*(?:set|reset|pragma)\b[^;]*threads/i;
 const chunkRows = 2048;
 
 /** Of each connection, those that come again: the ones that came last. */
-const mostPrepared = 32;
+const mostPrepared = 16;
 
-/** What changes no catalogue and no settings. */
-const { SELECT, INSERT, UPDATE, DELETE } = duckdb.StatementType;
-const keepable: ReadonlySet<number> = new Set([SELECT, INSERT, UPDATE, DELETE]);
+/** What reads a table is planned anew each time, see the top. */
+const readsTable = /\bfrom\b/i;
 
 /** How many chunks are kept when a statement comes while rows of the one before are unread. */
 const bufferedChunks = 128;
@@ -1105,7 +1106,7 @@ export class NativeConnection {
       if (statementType === duckdb.StatementType.ATTACH) this.#mustNotAttachOpen(sql);
       bind(statement, parameters);
       const result = await this.#answer(operation, () => (whole ? statement.run() : statement.stream()));
-      isGood = keepable.has(statementType);
+      isGood = statementType === duckdb.StatementType.INSERT && !readsTable.test(sql);
       return result;
     } finally {
       if (again && isGood) this.#keep(sql, statement);
