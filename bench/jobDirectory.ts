@@ -9,63 +9,83 @@ import { join } from 'node:path';
 import { type JobDirectory, startJobDirectory } from '../src/daemon/watcher/jobDirectory.ts';
 import { type Engine, openEngine } from '../src/engine/engine.ts';
 import { systemClock } from '../src/scheduler/clock.ts';
+import { type Asked, type Figure, holds, quantile } from './report.ts';
 
-export async function run(args: readonly string[]): Promise<void> {
-  const count = Number(args[0] ?? 10_000);
+export async function run({ full, args }: Asked): Promise<Figure[]> {
+  const count = Number(args[0] ?? (full ? 10_000 : 2000));
   const kind = args[1] ?? 'command';
   const beating = Number(args[2] ?? 50);
   const folder = mkdtempSync(join(tmpdir(), 'cuckoo-bench-'));
-  const directory = join(folder, 'jobs');
-  mkdirSync(directory);
   try {
-    const engine = await openEngine(join(folder, 'my.duckdb'), { zone: 'UTC', poolSize: 16 });
-    const session = await engine.session({ actor: 'bench', admin: true });
-    for (let at = 0; at < beating; at++) await session.execute(`UPSERT SCHEDULE beat${at} ( sched: every 1s, sql: 'SELECT 1' )`);
-    await engine.scheduler.start();
-    const late = lateness(engine);
-    let jobs = await start(engine, directory);
-    await systemClock.sleep(5000);
-    console.log(`before            ${late.take()}`);
-    const began = performance.now();
-    const cpu = process.cpuUsage();
-    // Not in one go, which would itself make the others late.
-    for (let at = 0; at < count; at++) await writeFile(join(directory, `job${at}.json`), jobOf(at, kind));
-    console.log(`${count} files written in ${seconds(performance.now() - began)}`);
-    const isThere = (path: string): boolean => jobs.sources().some((source) => source.path === path);
-    await until(() => jobs.sources().length > 0);
-    console.log(`the first are scheduled after ${seconds(performance.now() - began)}`);
-    await until(() => jobs.sources().length > count / 2);
-    const changed = performance.now();
-    writeFileSync(join(directory, 'urgent.json'), jobOf(count, kind));
-    await until(() => isThere('urgent.json'));
-    console.log(`one more waits    ${seconds(performance.now() - changed)}`);
-    await until(() => jobs.sources().length === count + 1);
-    const took = performance.now() - began;
-    const { user, system } = process.cpuUsage(cpu);
-    console.log(
-      `all are scheduled after ${seconds(took)}: ${(took / count).toFixed(1)} ms each, of CPU ${((user + system) / 1000 / count).toFixed(1)} ms`,
-    );
-    console.log(`meanwhile         ${late.take()}`);
-    const again = performance.now();
-    writeFileSync(join(directory, 'urgent.json'), jobOf(count, 'sql'));
-    await until(() =>
-      jobs.sources().some(({ path, readAt }) => path === 'urgent.json' && readAt > Date.now() - (performance.now() - again)),
-    );
-    console.log(`a change of one   ${seconds(performance.now() - again)}`);
-    await jobs.close();
-    late.take();
-    const restarted = performance.now();
-    jobs = await start(engine, directory);
-    await jobs.reload();
-    console.log(`a start, unchanged ${seconds(performance.now() - restarted)}, ${late.take()}`);
-    const { rss, heapUsed } = process.memoryUsage();
-    console.log(`memory ${Math.round(rss / 1e6)} MB, of it heap ${Math.round(heapUsed / 1e6)} MB`);
-    await jobs.close();
-    await session.close();
-    await engine.close();
+    return await measured(folder, { count, kind, beating });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function measured(
+  folder: string,
+  { count, kind, beating }: { readonly count: number; readonly kind: string; readonly beating: number },
+): Promise<Figure[]> {
+  const directory = join(folder, 'jobs');
+  mkdirSync(directory);
+  const engine = await openEngine(join(folder, 'my.duckdb'), { zone: 'UTC', poolSize: 16 });
+  const session = await engine.session({ actor: 'bench', admin: true });
+  const numberOf = async (sql: string): Promise<number> => Number((await (await session.execute(sql)).toArray())[0]?.[0]);
+  for (let at = 0; at < beating; at++) await session.execute(`UPSERT SCHEDULE beat${at} ( sched: every 1s, sql: 'SELECT 1' )`);
+  await engine.scheduler.start();
+  const late = lateness(engine);
+  let jobs = await start(engine, directory);
+  await systemClock.sleep(5000);
+  const before = late.take();
+  const began = performance.now();
+  const cpu = process.cpuUsage();
+  // Not in one go, which would itself make the others late.
+  for (let at = 0; at < count; at++) await writeFile(join(directory, `job${at}.json`), jobOf(at, kind));
+  const isThere = (path: string): boolean => jobs.sources().some((source) => source.path === path);
+  await until(() => jobs.sources().length > count / 2);
+  const changed = performance.now();
+  writeFileSync(join(directory, 'urgent.json'), jobOf(count, kind));
+  await until(() => isThere('urgent.json'));
+  const waited = performance.now() - changed;
+  await until(() => jobs.sources().length === count + 1);
+  const took = performance.now() - began;
+  const { user, system } = process.cpuUsage(cpu);
+  const meanwhile = late.take();
+  holds('files that are loaded', jobs.sources().filter(({ state }) => state === 'loaded').length, count + 1);
+  holds('scheduled', await numberOf("SELECT count(*) FROM cron.schedules WHERE source LIKE '%.json' AND next_run IS NOT NULL"), count + 1);
+  const again = performance.now();
+  writeFileSync(join(directory, 'urgent.json'), jobOf(count, 'sql'));
+  const isReadAgain = ({ path, readAt }: { readonly path: string; readonly readAt: number }): boolean =>
+    path === 'urgent.json' && readAt > Date.now() - (performance.now() - again);
+  await until(() => jobs.sources().some(isReadAgain));
+  const changeMs = performance.now() - again;
+  await jobs.close();
+  const restarted = performance.now();
+  jobs = await start(engine, directory);
+  await jobs.reload();
+  const restartMs = performance.now() - restarted;
+  const { rss } = process.memoryUsage();
+  await jobs.close();
+  await session.execute('DISABLE SCHEDULE ALL');
+  await until(() => [...engine.scheduler.allRunning()].length === 0);
+  const doubled = "SELECT count(*) - count(DISTINCT (schedule, scheduled_at)) FROM cron.runs WHERE schedule LIKE 'beat%'";
+  holds('fires that are there twice', await numberOf(doubled), 0);
+  await session.close();
+  await engine.close();
+  const group = `${count} job files appear at once`;
+  const others = `${beating} schedules beside them, each every second`;
+  return [
+    { group, what: 'each, until it is scheduled', value: took / count, unit: 'ms' },
+    { group, what: 'each, of processor time', value: (user + system) / 1000 / count, unit: 'ms' },
+    { group, what: 'one more, in the middle of it', value: waited / 1000, unit: 's', note: 'a transaction takes half a second' },
+    { group, what: 'a change of one, when all are there', value: changeMs / 1000, unit: 's', budget: { atMost: 2 } },
+    { group, what: 'a start with all of them unchanged', value: restartMs / 1000, unit: 's' },
+    { group, what: 'memory of the process', value: rss / 1e6, unit: 'MB' },
+    { group: others, what: 'late before, p99', value: quantile(before, 0.99), unit: 'ms' },
+    { group: others, what: 'late meanwhile, p50', value: quantile(meanwhile, 0.5), unit: 'ms' },
+    { group: others, what: 'late meanwhile, p99', value: quantile(meanwhile, 0.99), unit: 'ms', budget: { atMost: 50 } },
+  ];
 }
 
 function start(engine: Engine, directory: string): Promise<JobDirectory> {
@@ -79,25 +99,20 @@ function jobOf(at: number, kind: string): string {
   return JSON.stringify({ job_id: `job${at}`, description: 'one of many', schedule: `${at % 60} ${at % 24} * * *`, task }, undefined, 2);
 }
 
-function lateness(engine: Engine): { take(): string } {
+function lateness(engine: Engine): { take(): readonly number[] } {
   let delays: number[] = [];
   engine.scheduler.events.on('run:started', ({ run, startedAt }) => {
-    delays.push(startedAt - run.scheduledAt);
+    if (run.schedule.startsWith('beat')) delays.push(startedAt - run.scheduledAt);
   });
   return {
     take() {
-      const sorted = delays.sort((a, b) => a - b);
+      const taken = delays;
       delays = [];
-      const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-      return `lateness of ${sorted.length} runs: median ${at(0.5)} ms, p99 ${at(0.99)} ms, most ${at(1)} ms`;
+      return taken;
     },
   };
 }
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await systemClock.sleep(20);
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(1)} s`;
+async function until(holdsNow: () => boolean): Promise<void> {
+  while (!holdsNow()) await systemClock.sleep(20);
 }
