@@ -1,5 +1,6 @@
 // LIST RUNS reads closed and open runs each by itself where that is all the same. Here it is.
 
+import { createHash } from 'node:crypto';
 import { describe, expect } from 'vitest';
 import type { TestDatabase } from '../../support/database.ts';
 import { test } from '../../support/database.ts';
@@ -23,6 +24,13 @@ async function manyRuns(db: TestDatabase): Promise<void> {
     db.engine,
     `INSERT INTO cuckoo_ledger.open_run BY NAME SELECT ${common}, 'open' AS stage, false AS alone FROM range(340) AS numbers(i) WHERE i % 9 = 0 AND i >= 36`,
   );
+}
+
+/** Of the run with that number: an open one where it is divisible by 9 and at least 36. */
+function idOf(number: number): string {
+  const time = (1_795_000_000_000 + number * 1000).toString(16).padStart(12, '0');
+  const rest = createHash('md5').update(String(number)).digest('hex').slice(0, 15);
+  return `${time}7${number.toString(16).padStart(3, '0')}8${rest}`.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 interface Tail {
@@ -51,6 +59,16 @@ const tails: readonly Tail[] = [
   { where: "cron.runs.schedule = 'one'", limit: 'LIMIT 3' },
   { where: 'attempt = (SELECT max(r.attempt) FROM cron.runs r WHERE r.schedule = runs.schedule)', limit: 'LIMIT 3' },
   { where: 'schedule = ?', order: 'duration_ms DESC NULLS LAST, 1', limit: 'LIMIT 11 OFFSET 4', values: ['Other'] },
+  { where: `run_id = '${idOf(7)}'` },
+  { where: `run_id = '${idOf(45)}'`, limit: 'LIMIT 5' },
+  { where: `RUN_ID='${idOf(7)}' OR (NOT run_id = '${idOf(5)}' AND attempt = ?)`, limit: 'LIMIT 30', values: [2] },
+  { where: `run_id = '${idOf(7)}' OR run_id = '${idOf(45)}'`, order: 'run_id DESC' },
+  { where: `run_id = '${idOf(7).toUpperCase()}'` },
+  { where: `run_id = '${idOf(7)}' || ''`, limit: 'LIMIT 5' },
+  { where: `'' || run_id = '${idOf(7)}'` },
+  { where: `runs.run_id = '${idOf(7)}' OR cron.runs.run_id = '${idOf(8)}'` },
+  { where: `run_id = 'nobody' OR run_id = '${idOf(7)}'` },
+  { where: `run_id = (SELECT run_id FROM cuckoo_ledger.closed WHERE run_id = '${idOf(7)}')::VARCHAR` },
   { order: 'runs.schedule, state DESC NULLS FIRST, run_id', limit: 'LIMIT 60' },
   { order: 'cron.runs.run_id', limit: 'LIMIT 60' },
   { order: 'ALL', limit: 'LIMIT 5' },
@@ -79,6 +97,9 @@ describe('LIST RUNS', () => {
   test('points at the place of a mistake, wherever it is read', async ({ db }) => {
     expect(await db.mistake('LIST RUNS WHERE stat = 1 LIMIT 5')).toMatchObject({ code: 'undefined_column', at: 'stat' });
     expect(await db.mistake('LIST RUNS WHERE id IS NULL LIMIT 5')).toMatchObject({ code: 'undefined_column', at: 'id' });
+    const one = `run_id = '${idOf(7)}'`;
+    expect(await db.mistake(`LIST RUNS WHERE ${one} AND stat = 1`)).toMatchObject({ code: 'undefined_column', at: 'stat' });
+    expect(await db.mistake(`LIST RUNS WHERE ${one} AND id IS NULL LIMIT 5`)).toMatchObject({ code: 'undefined_column', at: 'id' });
     expect(await db.mistake('LIST RUNS ORDER BY opened LIMIT 5')).toMatchObject({ code: 'undefined_column', at: 'opened' });
   });
 });

