@@ -13,11 +13,11 @@ import { TimestampTz, type Value } from '../value.ts';
 import type { StatementContext } from './context.ts';
 import { description, type Property, zoneOf } from './description.ts';
 import { elapsed } from './elapsed.ts';
-import { type Attempts, findAttempts, findRun } from './runs.ts';
+import { type Attempts, findAttempts, shownRun } from './runs.ts';
 
 export async function describeRun(statement: RunIdStatement, context: StatementContext): Promise<Result> {
   const attempts = await findAttempts(statement.run, context);
-  const row = await findRun(statement.run, context);
+  const row = await shownRun(attempts, context);
   const page = new Page({ row, attempts, zone: await zoneOf(context) }, context);
   return description(await page.properties());
 }

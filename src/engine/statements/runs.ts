@@ -4,20 +4,19 @@ import { Diagnostic } from '../../core/diagnostic.ts';
 import type { StringValue } from '../../parser/ast.ts';
 import type { OpenRun } from '../../scheduler/run.ts';
 import type { Result } from '../result.ts';
-import { openRunOf } from '../store/duckdb/ledgerRows.ts';
+import { among, openRunOf } from '../store/duckdb/ledgerRows.ts';
 import { type ClosedAttempt, closedAttemptOf, runSql } from '../store/duckdb/runSql.ts';
 import type { Value } from '../value.ts';
 import { answer, type StatementContext, text } from './context.ts';
 
-/** As cron.runs shows it. */
-export async function findRun(written: StringValue, context: StatementContext): Promise<Readonly<Record<string, Value>>> {
-  const { runId, openedUs } = await findId(written, context);
+/** As cron.runs shows it. Asked of its halves, which have the id as it is stored, by which DuckDB finds a run at once. */
+export async function shownRun({ named }: Attempts, context: StatementContext): Promise<Readonly<Record<string, Value>>> {
+  const { runId } = 'run' in named ? named.run : named;
+  const half = (name: string): string => `SELECT * EXCLUDE (id) FROM ${context.sql.cron}.${name} WHERE ${among('id', [runId])}`;
   const [row] = await context.connection.all(
-    `SELECT * FROM ${context.sql.cron}.runs
-    WHERE opened_at = make_timestamptz($opened::BIGINT) AND run_id = $id ORDER BY finished_at ASC NULLS LAST LIMIT 1`,
-    { opened: openedUs, id: runId },
+    `${half('cuckoo_closed_run')} UNION ALL ${half('cuckoo_open_run')} ORDER BY finished_at ASC NULLS LAST LIMIT 1`,
   );
-  if (row === undefined) throw noRun(written);
+  if (row === undefined) throw new Diagnostic('undefined_object', `there is no run ${runId} any more`, { hint: noRunHint });
   return row;
 }
 
@@ -33,7 +32,7 @@ export interface Attempts {
 }
 
 export async function findAttempts(written: StringValue, context: StatementContext): Promise<Attempts> {
-  const { runId } = await findId(written, context);
+  const runId = await findId(written, context);
   const attempts = await attemptsOf(runId, context);
   if (attempts === undefined) throw noRun(written);
   return attempts;
@@ -53,7 +52,7 @@ export async function attemptsOf(runId: string, context: StatementContext): Prom
 }
 
 /** A narrow table shows `01a1f87e-3749-7004-…`. */
-async function findId(written: StringValue, context: StatementContext): Promise<{ runId: string; openedUs: string }> {
+async function findId(written: StringValue, context: StatementContext): Promise<string> {
   const digits = written.text.trim().toLowerCase().replace(/…$/, '').replaceAll('-', '');
   if (digits.length < leastDigits || !/^[0-9a-f]+$/.test(digits)) {
     throw new Diagnostic('invalid_value', `'${written.text}' is not the id of a run`, {
@@ -74,16 +73,18 @@ async function findId(written: StringValue, context: StatementContext): Promise<
       hint: `write more of it: ${ids.join(', ')}`,
     });
   }
-  return { runId: String(first[0]), openedUs: String(first[1]) };
+  return String(first[0]);
 }
 
 const leastDigits = 8;
 const idDigits = 32;
 
+const noRunHint = 'LIST RUNS shows what there is';
+
 function noRun(written: StringValue): Diagnostic {
   return new Diagnostic('undefined_object', `there is no run ${written.text}`, {
     span: written.span,
-    hint: 'LIST RUNS shows what there is',
+    hint: noRunHint,
   });
 }
 

@@ -65,7 +65,7 @@ export function runSql(ledger: string) {
     /** `first` and `last` are whole ids. A run that has closed itself, and whose followers are not settled, is in both tables. */
     idsBetween: (first: string, last: string) => {
       const from = (table: string): string =>
-        `SELECT run_id::VARCHAR, epoch_us(opened_at)::VARCHAR FROM ${ledger}.${table} WHERE run_id BETWEEN ${text(first)}::UUID AND ${text(last)}::UUID`;
+        `SELECT run_id::VARCHAR FROM ${ledger}.${table} WHERE run_id BETWEEN ${text(first)}::UUID AND ${text(last)}::UUID`;
       return `${from('closed')} UNION ${from('open_run')} LIMIT 3`;
     },
     openRun: (runId: string) =>
