@@ -7,22 +7,23 @@ import { join } from 'node:path';
 import { openEngine } from '../src/engine/engine.ts';
 import { type Clock, systemClock } from '../src/scheduler/clock.ts';
 import { multiply } from '../test/support/manySchedules.ts';
+import { type Benchmark, holds, median } from './report.ts';
 
-const budgetMs = 2000;
 const hours = 26;
 const each = 50;
-const policies = ['none', 'latest', 'all', 'all, catchup_within: 10s'];
+/** How many of its fires a schedule opens by each. */
+const policies = { none: 0, latest: 1, all: 100, 'all, catchup_within: 10s': 11 };
 
-export async function run(args: readonly string[]): Promise<void> {
-  const rounds = Number(args[0] ?? 3);
-  for (let round = 1; round <= rounds; round++) {
-    const { tookMs, opened, rows } = await restart();
-    const within = tookMs <= budgetMs ? 'within' : 'OVER';
-    console.log(`${opened} runs opened, ${rows} rows in all: ${tookMs.toFixed(0)} ms, ${within} the budget of ${budgetMs} ms`);
-  }
-}
+export const run: Benchmark = async ({ full }) => {
+  const tookMs: number[] = [];
+  for (let round = 0; round < (full ? 7 : 3); round++) tookMs.push(await restart());
+  const missed = (hours * 3600 * each * Object.keys(policies).length).toLocaleString('en-US');
+  return [
+    { what: `a start after ${missed} missed fires, until they are decided`, ...median(tookMs), unit: 'ms', budget: { atMost: 2000 } },
+  ];
+};
 
-async function restart(): Promise<{ tookMs: number; opened: number; rows: number }> {
+async function restart(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'cuckoo-bench-'));
   const path = join(folder, 'my.duckdb');
   let now = Date.parse('2026-11-20T12:00:00Z');
@@ -30,7 +31,7 @@ async function restart(): Promise<{ tookMs: number; opened: number; rows: number
   try {
     const before = await openEngine(path, { clock, zone: 'UTC', poolSize: 16 });
     const session = await before.session({ actor: 'bench', admin: true });
-    for (const [index, policy] of policies.entries()) {
+    for (const [index, policy] of Object.keys(policies).entries()) {
       await (await session.execute(`UPSERT SCHEDULE s${index} ( sched: every 1s, sql: 'SELECT 1', catchup: ${policy} )`)).toArray();
       await multiply(before, `s${index}`, each - 1);
     }
@@ -52,10 +53,12 @@ async function restart(): Promise<{ tookMs: number; opened: number; rows: number
     });
     const tookMs = performance.now() - began;
     const reader = await engine.session({ actor: 'bench', admin: true });
-    const [row] = await (await reader.execute('SELECT count(*) FROM cron.runs')).toArray();
+    const [row] = await (await reader.execute("SELECT count(*) FROM cron.runs WHERE state = 'skipped'")).toArray();
     await reader.close();
     await engine.close();
-    return { tookMs, opened, rows: Number(row?.[0]) };
+    holds('fires caught up', opened, each * Object.values(policies).reduce((sum, fires) => sum + fires, 0));
+    holds('rows of what was refused', Number(row?.[0]), each * Object.keys(policies).length);
+    return tookMs;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
