@@ -16,11 +16,20 @@ export interface ThreadsParts {
   setExternal(count: number): Promise<unknown>;
 }
 
+/** Small statements have ended by then, and nothing was measured for them. */
+const patienceMs = 5;
+
 /**
- * A statement that takes this long, while this process computes that long, gains more by company than small ones lose by it. On a busy
+ * What then goes on for so long, while this process computes that long, gains more by company than small ones lose by it. On a busy
  * machine a commit may wait longer than that for the disk or for its turn: company would only make it worse.
  */
-const patienceMs = 10;
+const observedMs = 10;
+const computedMs = 8;
+
+interface Statement {
+  readonly sinceMs: number;
+  observed: { readonly ms: number; readonly cpuMs: number } | undefined;
+}
 
 /** How long they are kept when nothing is at work that needs them: to let them go and come costs 1 ms of CPU. */
 const keptMs = 250;
@@ -28,7 +37,7 @@ const keptMs = 250;
 export class Threads {
   readonly #parts: ThreadsParts;
   /** When they began, oldest first. */
-  readonly #atWork = new Set<{ readonly sinceMs: number; readonly sinceCpuMs: number }>();
+  readonly #atWork = new Set<Statement>();
   #timer: Timer | undefined;
   #isWide = true;
   #lastNeededMs = Number.NEGATIVE_INFINITY;
@@ -41,7 +50,7 @@ export class Threads {
 
   /** A statement whose work may be shared out. Answers what tells that it has ended. */
   begin(): () => void {
-    const statement = { sinceMs: this.#parts.clock.monotonicMs(), sinceCpuMs: this.#parts.cpuMs() };
+    const statement: Statement = { sinceMs: this.#parts.clock.monotonicMs(), observed: undefined };
     this.#atWork.add(statement);
     this.#lookIn(patienceMs);
     return () => {
@@ -80,7 +89,7 @@ export class Threads {
     this.#timer = undefined;
     const now = this.#parts.clock.monotonicMs();
     const [oldest] = this.#atWork;
-    if (oldest !== undefined && now - oldest.sinceMs >= patienceMs && this.#parts.cpuMs() - oldest.sinceCpuMs >= patienceMs) {
+    if (oldest !== undefined && now - oldest.sinceMs >= patienceMs && this.#computes(oldest, now)) {
       this.#lastNeededMs = now;
       if (!this.#isWide) void this.#change(true);
       this.#lookIn(keptMs);
@@ -89,8 +98,16 @@ export class Threads {
       if (leftMs > 0) this.#lookIn(leftMs);
       else void this.#change(false);
     } else if (oldest !== undefined) {
-      this.#lookIn(Math.max(oldest.sinceMs + patienceMs - now, patienceMs / 2));
+      this.#lookIn(oldest.observed === undefined ? oldest.sinceMs + patienceMs - now : observedMs);
     }
+  }
+
+  /** Since it was first looked at, or, as it goes on, since it was last looked at. */
+  #computes(statement: Statement, now: number): boolean {
+    const cpuMs = this.#parts.cpuMs();
+    const { observed } = statement;
+    statement.observed = { ms: now, cpuMs };
+    return observed !== undefined && now - observed.ms >= observedMs && cpuMs - observed.cpuMs >= computedMs;
   }
 
   #change(isWide: boolean): Promise<void> {

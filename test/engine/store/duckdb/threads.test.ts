@@ -34,7 +34,7 @@ test('DuckDB has no threads of its own while all statements are small', async ()
 test('a statement that has been at work for a moment gets them, and they go when nothing needs them any more', async () => {
   const { threads, clock, changes } = await fourThreads();
   const ended = threads.begin();
-  await clock.advance(9);
+  await clock.advance(14);
   expect(changes).toEqual([4]);
   await clock.advance(1);
   expect(changes).toEqual([4, 1]);
