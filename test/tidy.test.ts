@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 
 function files(folder: string, ending: RegExp): string[] {
   return readdirSync(folder).flatMap((name) => {
+    if (name === 'node_modules') return [];
     const path = join(folder, name);
     if (statSync(path).isDirectory()) return files(path, ending);
     return ending.test(name) ? [path] : [];
