@@ -164,6 +164,13 @@ describe('nice and io', () => {
     await commands.run('ionice', { resources: { io: 'best_effort' } });
     expect(commands.texts.at(-1)).toMatch(/^best-effort/);
   });
+
+  test('where nothing is said commands give way to the scheduler, and nice: 0 takes that back', async () => {
+    const commands = by('tree');
+    await commands.run('sleep 0.2; sh -c nice');
+    await commands.run('sleep 0.2; nice', { resources: { nice: 0 } });
+    expect(commands.texts.slice(-2)).toEqual(['5', '0']);
+  });
 });
 
 function deadPid(): number {

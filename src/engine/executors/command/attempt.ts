@@ -6,6 +6,7 @@ import { closeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock, Timer } from '../../../scheduler/clock.ts';
+import { letGiveWay } from '../niceness.ts';
 import { Secrets } from '../secrets.ts';
 import { checkFolder, defaultPath, resolveProgram } from './executable.ts';
 import { ControlledFamily, endFamily, type Family, type FamilyEnd, GroupFamily, TreeFamily, type Usage } from './family.ts';
@@ -26,6 +27,8 @@ export interface AttemptParts {
   ship(dropped: number, lines: readonly OutputLine[]): void;
 }
 
+/** Of what a command writes, between two looks; more waits in its pipe, and the command with it. */
+const mostBytesALook = 2 * 1024 * 1024;
 /** A stream that somebody who cannot be found still holds open is read for so long. */
 const longestDrainMs = 1_000;
 /** What ends right after the command, such as the `tee` that reads the last of it, has so long to do so. */
@@ -40,6 +43,7 @@ export class Attempt {
   #peakBytes: number | null = null;
   #exceeded: CommandReport['memoryExceeded'] = null;
   #isToldToEnd = false;
+  #bytesSinceLook = 0;
   #ending: Promise<FamilyEnd> | undefined;
   #giveUp: (() => void) | undefined;
   /** It cannot be ended, and nobody waits for it any more. */
@@ -65,6 +69,8 @@ export class Attempt {
       if (this.#isToldToEnd) return this.#report({ notes });
       const running = await this.#start(limit, limits.enforcement);
       const [exitCode, signal] = await Promise.race([running.exited, this.#stuck]);
+      running.isOver = true;
+      for (const stream of running.streams) stream.resume();
       const end = await this.#endRest(running);
       notes.push(...this.#told(end, running));
       if (await drained(running.streams, this.#parts.clock)) notes.push('something that could not be found still holds its output open');
@@ -87,6 +93,8 @@ export class Attempt {
   /** Tells what it has written. */
   look(nowMs: number): void {
     this.#output.look(nowMs);
+    this.#bytesSinceLook = 0;
+    for (const stream of this.#running?.streams ?? []) if (stream.isPaused()) stream.resume();
   }
 
   /** Measures what it takes now, and ends it where that is too much. */
@@ -134,7 +142,12 @@ export class Attempt {
     for (const pipe of pipes) if (pipe !== undefined) closeSync(pipe.write);
     const streams = pipes.flatMap((pipe, at) => (pipe === undefined ? ((at === 0 ? child.stdout : child.stderr) ?? []) : reading(pipe)));
     for (const [at, stream] of streams.entries()) {
-      stream.on('data', (chunk: Buffer) => this.#output.push(at === 0 ? 'stdout' : 'stderr', chunk));
+      stream.on('data', (chunk: Buffer) => {
+        this.#output.push(at === 0 ? 'stdout' : 'stderr', chunk);
+        this.#bytesSinceLook += chunk.length;
+        // A flood would take one core to be written and another to be read.
+        if (this.#bytesSinceLook > mostBytesALook && this.#running?.isOver === false) stream.pause();
+      });
       // What cannot be read is not told.
       stream.on('error', () => undefined);
     }
@@ -143,7 +156,8 @@ export class Attempt {
       await exited;
       throw new Diagnostic('internal', 'the command did not start');
     }
-    this.#running = { streams, exited, limit, family: this.#familyOf(child, limit, enforcement) };
+    letGiveWay(child.pid, this.#order.resources.nice);
+    this.#running = { streams, exited, limit, family: this.#familyOf(child, limit, enforcement), isOver: false };
     if (this.#isToldToEnd) this.end();
     return this.#running;
   }
@@ -208,6 +222,8 @@ interface Running {
   readonly exited: Promise<[number | null, NodeJS.Signals | null]>;
   readonly limit: Limit;
   readonly family: Family;
+  /** The command itself has ended; what it has written is read to its end. */
+  isOver: boolean;
 }
 
 /** Ends what carries a mark that begins with one of these: left by a process that died before it could. */

@@ -13,6 +13,7 @@ import { endFamily, type Family, GroupFamily } from '../command/family.ts';
 import { type Limit, Limits } from '../command/limits.ts';
 import { ProcessTable } from '../command/processTable.ts';
 import { type Task, TaskEnd, type TaskLine } from '../executor.ts';
+import { letGiveWay } from '../niceness.ts';
 import { attend, type GuestAnswer } from './attendant.ts';
 import { entryOf } from './entry.ts';
 import { LineReader } from './lineReader.ts';
@@ -150,12 +151,14 @@ class ProcessRun {
     const heap = memoryBytes === undefined ? [] : [`--max-old-space-size=${Math.max(Math.floor(memoryBytes / 1024 / 1024), 16)}`];
     const words = [...leash, process.execPath, ...inherited(process.execArgv), ...heap, entryOf('process')];
     const [program = '', ...rest] = script === undefined ? words : ['/bin/sh', '-c', script, 'sh', ...words];
-    return spawn(program, rest, {
+    const child = spawn(program, rest, {
       // A process group of its own, so that what it starts ends with it.
       detached: true,
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
     });
+    if (child.pid !== undefined) letGiveWay(child.pid, this.#task.resources.nice);
+    return child;
   }
 
   /** Lines come by a pipe of their own; what native code prints, or a process that the handler starts, by the usual two. */

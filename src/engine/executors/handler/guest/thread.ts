@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { type MessagePort, threadId } from 'node:worker_threads';
+import { giveWay } from '../../niceness.ts';
 import type { Assignment, FromGuest, ToGuest } from '../messages.ts';
 import { Guest, type Used, type Wire } from './guest.ts';
 
@@ -13,6 +14,8 @@ export interface ThreadTask extends Assignment {
 
 /** So many messages with lines may be on their way: a flood waits here, as it would before a full pipe. */
 const mostUnheard = 16;
+
+giveWay();
 
 const guest = new Guest(used);
 let current: Wire | undefined;
