@@ -115,7 +115,7 @@ async function register(system, { count, together, idleSeconds, roots }) {
   const answer = { rate: (count / took) * 1000, cpuUs: (cpu / count) * 1e6, count, rssMB: process.memoryUsage.rss() / 2 ** 20 };
   if (!idleSeconds) return answer;
   await system.work({ concurrency: 1, started: () => {} });
-  await sleep(3000);
+  await sleep(2000);
   const idle = [];
   for (let at = 0; at < 4; at++) {
     const before = cpuOf(roots);

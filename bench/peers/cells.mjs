@@ -1,16 +1,51 @@
 // Which cells there are: system, setting, measure; and what becomes of their results: tables that name the best, figures, ratios.
 
 const sizes = {
-  quick: { rounds: 1, seconds: 0.3, probe: 50, late: 200, schedules: 1000, idleSeconds: 2, minutes: 1, minuteJobs: 200 },
-  plain: { rounds: 3, seconds: 1, probe: 100, late: 1000, schedules: 10_000, idleSeconds: 8, minutes: 2, minuteJobs: 1000 },
-  full: { rounds: 7, seconds: 20, probe: 500, late: 1000, schedules: 10_000, idleSeconds: 60, minutes: 7, minuteJobs: 1000 },
+  quick: {
+    rounds: 1,
+    seconds: 0.3,
+    probe: 50,
+    most: 2000,
+    late: 200,
+    schedules: 500,
+    idleSeconds: 2,
+    minutes: 1,
+    minuteJobs: 200,
+    keptRuns: 300,
+  },
+  plain: {
+    rounds: 3,
+    seconds: 0.6,
+    probe: 100,
+    most: 20_000,
+    late: 1000,
+    schedules: 10_000,
+    idleSeconds: 6,
+    minutes: 2,
+    minuteJobs: 1000,
+    keptRuns: 3000,
+  },
+  full: {
+    rounds: 5,
+    seconds: 10,
+    probe: 500,
+    most: 200_000,
+    late: 1000,
+    schedules: 10_000,
+    idleSeconds: 60,
+    minutes: 5,
+    minuteJobs: 1000,
+    keptRuns: 20_000,
+  },
 };
 
 /** pg-boss makes a table for each queue, and needs a queue for each schedule. */
 const pgBossSchedules = 200;
 
+const keptBytes = 'bytes of a kept run (Redis: memory; the others: files)';
+
 export function cellsOf({ size, servers }) {
-  const { rounds, seconds, probe, late, schedules, idleSeconds, minutes, minuteJobs } = sizes[size];
+  const { rounds, seconds, probe, most, late, schedules, idleSeconds, minutes, minuteJobs, keptRuns } = sizes[size];
   const cuckoo = { system: 'Cuckoo', durability: 'durable', asked: { module: 'cuckoo', threads: 40 } };
   const everysec = { system: 'BullMQ, Redis everysec', durability: 'relaxed', asked: { module: 'bullmq', server: servers.everysec } };
   const always = { system: 'BullMQ, Redis always', durability: 'durable', asked: { module: 'bullmq', server: servers.always } };
@@ -38,25 +73,41 @@ export function cellsOf({ size, servers }) {
 
   for (const concurrency of [1, 8, 32]) {
     for (const who of [cuckoo, everysec, always, graphile, batched, pgBoss]) {
-      add('noop', `concurrency ${concurrency}`, who, { measure: 'burn', kind: 'noop', concurrency, seconds, probe });
+      add('noop', `concurrency ${concurrency}`, who, { measure: 'burn', kind: 'noop', concurrency, seconds, probe, most });
     }
     for (const who of [cuckoo, graphile, batched, pgBoss]) {
-      add('sql', `concurrency ${concurrency}`, who, { measure: 'burn', kind: 'sql', concurrency, seconds, probe });
+      add('sql', `concurrency ${concurrency}`, who, { measure: 'burn', kind: 'sql', concurrency, seconds, probe, most });
     }
   }
   for (const who of [cuckoo, everysec, always]) {
-    add('noop', 'concurrency 256', who, { measure: 'burn', kind: 'noop', concurrency: 256, seconds, probe: Math.max(probe, 512) });
+    add('noop', 'concurrency 256', who, { measure: 'burn', kind: 'noop', concurrency: 256, seconds, probe: Math.max(probe, 512), most });
   }
-  // What one has who sets nothing. pg-boss takes one job every two seconds then, so that two rounds of two jobs must do.
-  const untouched = { measure: 'burn', kind: 'noop', seconds, probe };
-  add('noop', 'default settings', { ...cuckoo, system: 'Cuckoo (4 workers, 4 threads)' }, { ...untouched, concurrency: 4, threads: 4 });
-  add('noop', 'default settings', { ...everysec, system: 'BullMQ, Redis everysec (1)' }, { ...untouched, concurrency: 1 });
-  add('noop', 'default settings', { ...always, system: 'BullMQ, Redis always (1)' }, { ...untouched, concurrency: 1 });
-  add('noop', 'default settings', { ...graphile, system: 'graphile-worker (1)' }, { ...untouched, concurrency: 1 });
+  // What one has who sets nothing: of BullMQ and graphile-worker it is concurrency 1, above. pg-boss takes one job every two seconds then,
+  // so that two jobs must do.
+  const untouched = { measure: 'burn', kind: 'noop', concurrency: 4, seconds, probe, most, threads: 4 };
+  add('noop', 'default settings', { ...cuckoo, system: 'Cuckoo (4 workers, 4 threads)' }, untouched);
   add('noop', 'default settings', pgBossDefault, { ...untouched, concurrency: 1, seconds: 0, probe: 2 }, { rounds: 1 });
 
   for (const who of [everysec, always]) {
-    add('history', 'concurrency 32, nothing kept', who, { measure: 'burn', kind: 'noop', concurrency: 32, seconds, probe, keep: false });
+    add('history', 'concurrency 32, nothing kept', who, {
+      measure: 'burn',
+      kind: 'noop',
+      concurrency: 32,
+      seconds,
+      probe,
+      most,
+      keep: false,
+    });
+  }
+
+  for (const who of [cuckoo, everysec, always, pgBoss]) {
+    add(
+      'bytes',
+      keptBytes,
+      who,
+      { measure: 'burn', kind: 'noop', concurrency: who === pgBoss ? 8 : 256, seconds: 0, probe: keptRuns },
+      { rounds: 1 },
+    );
   }
 
   for (const [who, concurrency] of [
@@ -69,19 +120,19 @@ export function cellsOf({ size, servers }) {
     [croner, 1],
     [nodeCron, 1],
   ]) {
-    add('late', `${late} due in one instant`, who, { measure: 'late', count: late, concurrency, inSeconds: who === cuckoo ? 4 : 2 });
+    add('late', `${late} due in one instant`, who, { measure: 'late', count: late, concurrency, inSeconds: who === cuckoo ? 8 : 2 });
   }
   add(
     'late',
     `${late} due in one instant`,
     { ...cuckoo, system: 'Cuckoo (4 workers, 4 threads)' },
-    { measure: 'late', count: late, threads: 4, workers: 4, inSeconds: 4 },
+    { measure: 'late', count: late, threads: 4, workers: 4, inSeconds: 8 },
   );
 
   const once = { rounds: size === 'full' ? 3 : 1 };
   const asked = { measure: 'register', count: schedules, idleSeconds };
   add('register', `${schedules} schedules`, { ...cuckoo, system: 'Cuckoo, one transaction' }, { ...asked, together: true }, once);
-  const some = Math.min(1000, schedules);
+  const some = Math.min(500, schedules);
   add(
     'register',
     `${schedules} schedules`,
@@ -96,13 +147,16 @@ export function cellsOf({ size, servers }) {
   }
 
   for (const who of [cuckoo, everysec, always, graphile, pgBoss, croner, nodeCron]) {
-    add('kill', 'a fire each second', who, { measure: 'second', fresh: true, concurrency: 4 });
+    add('kill', 'a fire each second', who, { measure: 'second', fresh: true, concurrency: 4 }, { rounds: Math.min(rounds, 2) });
   }
   for (const who of [pgCron, pgCronTuned]) {
     add('minute', `${minuteJobs} jobs due on one minute`, who, { measure: 'minute', count: minuteJobs }, { rounds: minutes, minute: true });
   }
   return cells;
 }
+
+/** Without settings they take one job after another. */
+const defaultIsOne = ['BullMQ, Redis everysec', 'BullMQ, Redis always', 'graphile-worker'];
 
 const titles = {
   noop: [
@@ -173,20 +227,21 @@ function entriesOf(cell) {
     case 'noop':
     case 'sql': {
       const own = entry({ table, row }, of('rate'), '/s', 'more', cpu);
-      const kept = of('bytesEach').filter((value) => value !== undefined);
-      if (table !== 'noop' || row !== 'concurrency 32' || kept.length === 0) return [own];
-      return [
-        own,
-        entry({ table: 'history', row: 'concurrency 32, kept' }, of('rate'), '/s', 'more', cpu),
-        entry({ table: 'history', row: 'bytes of a kept run (Redis: memory, the others: file)' }, kept, 'B', 'less'),
-      ];
+      if (table === 'noop' && row === 'concurrency 1' && defaultIsOne.includes(system)) {
+        return [own, entry({ table, row: 'default settings' }, of('rate'), '/s', 'more', cpu)];
+      }
+      if (table !== 'noop' || row !== 'concurrency 32') return [own];
+      return [own, entry({ table: 'history', row: 'concurrency 32, kept' }, of('rate'), '/s', 'more', cpu)];
     }
+    case 'bytes':
+      return [entry({ table: 'history', row }, of('bytesEach'), 'B', 'less')];
     case 'history':
       return [entry({ table, row }, of('rate'), '/s', 'more', cpu)];
     case 'late':
       return ['p50', 'p99', 'most'].map((key) => entry({ table, row: `${row}, ${key}` }, of(key), 'ms', 'less', key === 'p50' ? cpu : {}));
     case 'minute':
       return [
+        entry({ table: 'history', row: keptBytes }, of('bytesEach'), 'B', 'less'),
         entry({ table: 'sql', row: 'pg_cron, on a minute' }, of('rate'), '/s', 'more', cpu),
         ...['p50', 'p99', 'most'].map((key) => entry({ table: 'late', row: `${row}, ${key}` }, of(key), 'ms', 'less')),
       ];

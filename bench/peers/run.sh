@@ -3,7 +3,7 @@
 # rest by npm in this folder), builds Cuckoo, measures all in one run, and stops what it has started. Nothing outside of loopback listens.
 #
 #   bench/peers/run.sh            about 12 minutes on a quiet machine with two cores
-#   bench/peers/run.sh --full     long windows: some hours
+#   bench/peers/run.sh --full     long windows: more than an hour
 #   bench/peers/run.sh --quick    a few minutes, small: does all of it work?
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
