@@ -10,12 +10,12 @@ import { compile } from '../scheduler/cadence/cadence.ts';
 import type { Clock } from '../scheduler/clock.ts';
 import { openedRun } from '../scheduler/opening.ts';
 import type { Execution, Fate, Work } from '../scheduler/ports.ts';
-import { type Closing, type Counters, type FinishedRun, noCounters, type OpenRun, type Outcome } from '../scheduler/run.ts';
+import { type Counters, type FinishedRun, noCounters, type OpenRun, type Outcome } from '../scheduler/run.ts';
 import type { Schedule } from '../scheduler/schedule.ts';
 import type { Admission } from './admission.ts';
 import { CommandExecutor } from './executors/command/command.ts';
 import { Deadline, stopReason } from './executors/deadline.ts';
-import type { Ending } from './executors/ending.ts';
+import type { RunEnding } from './executors/ending.ts';
 import { Handlers } from './executors/handler/handlers.ts';
 import { type OpenTaskParts, openTask } from './executors/openTask.ts';
 import { failedOutcome } from './executors/outcome.ts';
@@ -26,6 +26,7 @@ import { givenBy, ownValues, type RunValues, readCondition } from './executors/r
 import { executeSql } from './executors/sql.ts';
 import { type OpenTask, runTask, type TaskPlan } from './executors/task.ts';
 import { type Compute, planTask } from './executors/taskPlan.ts';
+import { Together } from './executors/together.ts';
 import { callText, type Pipeline, type Procedure } from './routine.ts';
 import type { RunLogs } from './runLogs.ts';
 import type { Settings } from './settings.ts';
@@ -57,6 +58,7 @@ export class Worker {
   readonly handlers: Handlers;
   readonly commands: CommandExecutor;
   readonly #parts: WorkerParts;
+  readonly #together: Together;
   readonly #locks = new TableLocks();
   /** Runs of pipelines at work. */
   readonly #pipelines = new TableLocks();
@@ -67,6 +69,7 @@ export class Worker {
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
+    this.#together = new Together(parts);
     const { clock, database, environment } = parts;
     this.executors = new Registry(clock);
     const folder = database.path === ':memory:' ? process.cwd() : dirname(database.path);
@@ -84,27 +87,24 @@ export class Worker {
   /** The scheduler's `Execute`. */
   readonly execute = (work: Work, signal: AbortSignal): Promise<Execution> => {
     const { run, startedAt, waitedFor } = work;
-    const commit: Ending['commit'] = async (connection, outcome, isGuarded, onSend) => {
+    const closing: RunEnding['closing'] = (outcome) => {
       const { counters, marks } = work.closing();
-      const closing: Closing = {
-        run,
-        startedAt,
-        finishedAt: this.#parts.clock.now(),
-        state: 'succeeded',
-        reason: null,
-        final: true,
-        outcome,
-        counters,
-        waitedFor,
+      const finishedAt = this.#parts.clock.now();
+      return {
+        closing: { run, startedAt, finishedAt, state: 'succeeded', reason: null, final: true, outcome, counters, waitedFor },
+        marks,
       };
-      return commitClosed(connection, this.#parts.sql, closing, { isGuarded, marks, onSend });
+    };
+    const commit: RunEnding['commit'] = (connection, outcome, isGuarded, onSend) => {
+      const { closing: row, marks } = closing(outcome);
+      return commitClosed(connection, this.#parts.sql, row, { isGuarded, marks, onSend });
     };
     const fate = async (): Promise<'open' | 'removed' | 'marked'> => {
       const found = await this.fate(run.runId);
       if (found.kind !== 'closed') return 'open';
       return found.marked ? 'marked' : 'removed';
     };
-    return this.#attempt(run, work, { begin: work.begin, commit, fate }, signal);
+    return this.#attempt(run, work, { begin: work.begin, closing, commit, fate }, signal);
   };
 
   /** Settings may have changed. */
@@ -161,7 +161,7 @@ export class Worker {
   async #attempt(
     run: OpenRun,
     { counters, progress = () => {} }: { readonly counters: Counters; readonly progress?: Work['progress'] },
-    ending: Ending | undefined,
+    ending: RunEnding | undefined,
     signal: AbortSignal,
   ): Promise<Execution> {
     const connection = new LateConnection(this.#parts.database);
@@ -265,8 +265,10 @@ export class Worker {
       ending,
       locked: async <T>(work: () => Promise<T>): Promise<T> => this.#locks.hold(await written(), work),
     };
-    const own = await connection.get();
-    return admission.run('run', () => executeSql(own, sql, job, clock, signal), signal);
+    return this.#together.run(job, signal, async (alone) => {
+      const own = await connection.get();
+      return admission.run('run', () => executeSql(own, sql, alone, clock, signal), signal);
+    });
   }
 
   async #runTask(
@@ -354,8 +356,11 @@ export class Worker {
   }
 
   async #valuesOf({ connection, run, counters }: Attempt, schedule: Schedule, settings: Settings): Promise<RunValues> {
+    // Only calendars stand elsewhere.
     const timing =
-      schedule.timing === undefined ? undefined : await new Catalogue(await connection.get(), this.#parts.sql).timing(schedule);
+      schedule.timing?.calendarName === undefined
+        ? schedule.timing
+        : await new Catalogue(await connection.get(), this.#parts.sql).timing(schedule);
     const previousMs = timing === undefined ? Number.NEGATIVE_INFINITY : compile(timing).previousMs(run.scheduledAt);
     return {
       run,
@@ -472,7 +477,7 @@ interface Attempt {
   readonly counters: Counters;
   readonly progress: Work['progress'];
   /** undefined: a dry run. */
-  readonly ending: Ending | undefined;
+  readonly ending: RunEnding | undefined;
   readonly signal: AbortSignal;
   /** Of its time, before its work. */
   readonly spent: { ms: number };

@@ -2,6 +2,7 @@
 
 import type { Outcome } from '../../scheduler/run.ts';
 import type { Connection } from '../store/duckdb/connection.ts';
+import type { ClosedRun } from '../store/duckdb/fence.ts';
 
 export interface Ending {
   /** A durable start, before effects that lie outside the database. */
@@ -18,4 +19,10 @@ export interface Ending {
   ): Promise<'removed' | 'marked' | 'fenced'>;
   /** After a COMMIT that answered an error, which proves nothing: what the ledger says. */
   fate(): Promise<'open' | 'removed' | 'marked'>;
+}
+
+/** Of a whole run. */
+export interface RunEnding extends Ending {
+  /** What `commit` writes, for whoever commits several runs at once. */
+  closing(outcome: Outcome): ClosedRun;
 }

@@ -8,7 +8,7 @@ import type { BodyStatement, Procedure } from '../routine.ts';
 import { Catalogue } from '../store/duckdb/catalogue.ts';
 import type { Connection } from '../store/duckdb/connection.ts';
 import type { Sql } from '../store/duckdb/sql.ts';
-import type { Ending } from './ending.ts';
+import type { RunEnding } from './ending.ts';
 import { keepsOf, rowsResult } from './runResult.ts';
 import { bindRun, type RunValues } from './runValues.ts';
 import { callProcedure, runStatements, type StatementsResult } from './statements.ts';
@@ -22,7 +22,9 @@ export interface SqlRun extends RunValues {
   readonly spentMs: number;
   readonly resultRows: number;
   /** undefined: rolled back at the end, and nothing is closed. */
-  readonly ending: Ending | undefined;
+  readonly ending: RunEnding | undefined;
+  /** Told how long its statements took. */
+  took?(ms: number): void;
   /** Held after two conflicts. */
   locked<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -39,7 +41,12 @@ export function executeSql(connection: Connection, sql: Sql, job: SqlRun, clock:
       if (job.procedure?.atomic === false) return effectsByItself;
       return effectsOf(await withCalled(statementsOf(job), new Catalogue(own, sql)), own, sql.database);
     },
-    perform: async (own: Connection): Promise<Performed> => performed(await perform(own, sql, job), job.resultRows),
+    perform: async (own: Connection): Promise<Performed> => {
+      const since = clock.monotonicMs();
+      const performed = await performSql(own, sql, job);
+      job.took?.(clock.monotonicMs() - since);
+      return performed;
+    },
   };
   return executeTransaction(connection, work, clock, signal);
 }
@@ -49,21 +56,23 @@ function statementsOf({ procedure, schedule }: SqlRun): readonly BodyStatement[]
   return procedure.body.language === 'sql' ? procedure.body.statements : [];
 }
 
-async function perform(connection: Connection, sql: Sql, job: SqlRun): Promise<StatementsResult> {
-  const catalogue = new Catalogue(connection, sql);
-  const scope = { connection, catalogue, sql, calls: [], keeps: keepsOf(job.resultRows) };
-  const bindings = await bindRun(connection, job, job.procedure);
-  if (job.procedure !== undefined) return callProcedure(job.procedure, bindings, scope);
-  const text = String(job.schedule.target.call);
-  return runStatements(`schedule ${job.schedule.name}`, text, bodyStatements(text), bindings, scope);
-}
-
-function performed(answer: StatementsResult, resultRows: number): Performed {
-  const { result, note } = rowsResult(answer, resultRows);
+/** Inside the transaction that is open on the connection. */
+export async function performSql(connection: Connection, sql: Sql, job: SqlRun): Promise<Performed> {
+  const answer = await carryOut(connection, sql, job);
+  const { result, note } = rowsResult(answer, job.resultRows);
   return {
     result,
     rowsChanged: answer.rowsChanged.reduce((sum, count) => sum + count, 0),
     rowsByStatement: answer.rowsChanged,
     notes: note === undefined ? [] : [note],
   };
+}
+
+async function carryOut(connection: Connection, sql: Sql, job: SqlRun): Promise<StatementsResult> {
+  const catalogue = new Catalogue(connection, sql);
+  const scope = { connection, catalogue, sql, calls: [], keeps: keepsOf(job.resultRows) };
+  const bindings = await bindRun(connection, job, job.procedure);
+  if (job.procedure !== undefined) return callProcedure(job.procedure, bindings, scope);
+  const text = String(job.schedule.target.call);
+  return runStatements(`schedule ${job.schedule.name}`, text, bodyStatements(text), bindings, scope);
 }

@@ -14,42 +14,64 @@ import { stepSql } from './stepRows.ts';
 export const rememberTransaction = 'SET VARIABLE cuckoo_transaction = txid_current()';
 const isRemembered = "txid_current() = getvariable('cuckoo_transaction')";
 
+export type HowClosed = 'removed' | 'marked';
+
 export interface Committing {
   /** Its transaction was remembered. */
   readonly isGuarded: boolean;
-  /** Something follows: a mark takes the place of the open row. */
-  readonly marks: boolean;
   /** What COMMIT will have done, told just before it is sent. */
-  onSend(how: 'removed' | 'marked'): void;
+  onSend(how: HowClosed): void;
+}
+
+/** A run that ends, and whether something follows: then a mark takes the place of its open row. */
+export interface ClosedRun {
+  readonly closing: Closing;
+  readonly marks: boolean;
+}
+
+export function howClosed({ marks }: { readonly marks: boolean }): HowClosed {
+  return marks ? 'marked' : 'removed';
+}
+
+/** As `commitAllClosed`, for one. */
+export async function commitClosed(
+  connection: Connection,
+  sql: Sql,
+  closing: Closing,
+  { isGuarded, marks, onSend }: Committing & Pick<ClosedRun, 'marks'>,
+): Promise<HowClosed | 'fenced'> {
+  const how = howClosed({ marks });
+  const answer = await commitAllClosed(connection, sql, [{ closing, marks }], { isGuarded, onSend: () => onSend(how) });
+  return answer === 'fenced' ? answer : how;
 }
 
 /**
- * Takes the run's open row away, or marks it, writes its closing row, and commits. fenced: the row was not there, because somebody
- * else has closed the run, or the transaction is not the one that the run began with, because its body has committed by a way we
- * do not know. Nothing has been written then, and the caller rolls back.
+ * Takes the open rows of runs away, or marks them, writes their closing rows, and commits. fenced: one of the rows was not there,
+ * because somebody else has closed its run, or the transaction is not the one that the runs began with, because a body has committed by
+ * a way we do not know. Nothing has been written then, and the caller rolls back.
  *
- * Two texts, because the second must not be sent where the first took nothing. COMMIT is reached only when the closing row stands:
+ * Two texts, because the second must not be sent where the first took less. COMMIT is reached only when the closing rows stand:
  * of a text DuckDB runs no statement behind one that failed.
  *
  * A mark is a row of its own. DuckDB 1.5.6 lets an UPDATE and a DELETE of one row commit side by side, so that a run whose row was
  * only updated could be closed by CANCEL RUN at the same moment; two DELETEs exclude each other.
  */
-export async function commitClosed(
+export async function commitAllClosed(
   connection: Connection,
   sql: Sql,
-  closing: Closing,
-  { isGuarded, marks, onSend }: Committing,
-): Promise<'removed' | 'marked' | 'fenced'> {
+  runs: readonly ClosedRun[],
+  { isGuarded, onSend }: { readonly isGuarded: boolean; onSend(): void },
+): Promise<'closed' | 'fenced'> {
   const own = ledgerSql(sql.ledger);
-  const { runId } = closing.run;
-  const how = marks ? 'marked' : 'removed';
-  const take = own.takeOpen([runId]);
+  const take = own.takeOpen(runs.map(({ closing }) => closing.run.runId));
   const taken = await connection.send(isGuarded ? `${take} AND ${isRemembered}` : take, 'open');
-  if (taken !== 1) return 'fenced';
-  onSend(how);
-  const mark = marks ? [insertText(own.openRunTable, markedRunColumns, [closing.run])] : [];
-  await connection.send([...mark, insertText(own.closedTable, closedColumns, [closing]), 'COMMIT'].join('; '), 'none');
-  return how;
+  if (taken !== runs.length) return 'fenced';
+  onSend();
+  const marked = runs.flatMap(({ closing, marks }) => (marks ? [closing.run] : []));
+  const marks = marked.length === 0 ? [] : [insertText(own.openRunTable, markedRunColumns, marked)];
+  const closings = runs.map(({ closing }) => closing);
+  await connection.send([...marks, insertText(own.closedTable, closedColumns, closings), 'COMMIT'].join('; '), 'none');
+  return 'closed';
 }
 
 /**
@@ -60,7 +82,7 @@ export async function commitSteps(
   connection: Connection,
   sql: Sql,
   steps: readonly StepRun[],
-  { isGuarded, onSend }: Pick<Committing, 'isGuarded' | 'onSend'>,
+  { isGuarded, onSend }: Committing,
 ): Promise<'removed' | 'fenced'> {
   const [only, second] = steps;
   const condition = isGuarded ? isRemembered : 'true';
