@@ -62,10 +62,10 @@ export class Worker {
   readonly #locks = new TableLocks();
   /** Runs of pipelines at work. */
   readonly #pipelines = new TableLocks();
-  readonly #versions = new Map<string, Schedule>();
+  readonly #versions = new Map<string, Promise<Schedule>>();
   /** Folded names, as they were found when they last ran: whether a procedure is SQL does not stand in a run. */
   readonly #sqlProcedures = new Set<string>();
-  #settings: Settings | undefined;
+  #settings: Promise<Settings> | undefined;
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
@@ -350,9 +350,17 @@ export class Worker {
     );
   }
 
-  async #settingsBy(connection: LateConnection): Promise<Settings> {
-    this.#settings ??= await new Catalogue(await connection.get(), this.#parts.sql).settings();
+  /** Asked once for all who begin at the same moment. */
+  #settingsBy(connection: LateConnection): Promise<Settings> {
+    this.#settings ??= this.#readSettings(connection).catch((error: unknown) => {
+      this.#settings = undefined;
+      throw error;
+    });
     return this.#settings;
+  }
+
+  async #readSettings(connection: LateConnection): Promise<Settings> {
+    return new Catalogue(await connection.get(), this.#parts.sql).settings();
   }
 
   async #valuesOf({ connection, run, counters }: Attempt, schedule: Schedule, settings: Settings): Promise<RunValues> {
@@ -408,23 +416,26 @@ export class Worker {
     else if (this.#sqlProcedures.size < mostVersions) this.#sqlProcedures.add(key);
   }
 
-  /** After ALTER, an opened run keeps its version. */
+  /** After ALTER, an opened run keeps its version. Asked once for all who begin at the same moment. */
   async #scheduleOf(run: OpenRun, connection: LateConnection): Promise<Schedule> {
     if (run.scheduleId === null) return actionOf(run);
     const key = `${run.scheduleId}.${run.scheduleVersion}`;
     const known = this.#versions.get(key);
     if (known !== undefined) return known;
-    const schedule = await new Catalogue(await connection.get(), this.#parts.sql).scheduleVersion(run.scheduleId, run.scheduleVersion);
-    if (schedule === undefined) {
-      throw new Diagnostic('undefined_object', `version ${run.scheduleVersion} of schedule ${run.schedule} is not in the file any more`);
+    const asked = this.#readVersion(run.scheduleId, run, connection);
+    this.#versions.set(key, asked);
+    asked.catch(() => this.#versions.delete(key));
+    for (const oldest of this.#versions.keys()) {
+      if (this.#versions.size <= mostVersions) break;
+      this.#versions.delete(oldest);
     }
-    if (this.#versions.size >= mostVersions)
-      for (const oldest of this.#versions.keys()) {
-        this.#versions.delete(oldest);
-        break;
-      }
-    this.#versions.set(key, schedule);
-    return schedule;
+    return asked;
+  }
+
+  async #readVersion(scheduleId: number, run: OpenRun, connection: LateConnection): Promise<Schedule> {
+    const schedule = await new Catalogue(await connection.get(), this.#parts.sql).scheduleVersion(scheduleId, run.scheduleVersion);
+    if (schedule !== undefined) return schedule;
+    throw new Diagnostic('undefined_object', `version ${run.scheduleVersion} of schedule ${run.schedule} is not in the file any more`);
   }
 
   async #withConnection<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
