@@ -67,9 +67,9 @@ fi
 
 cd "$root"
 [ -d node_modules ] || npm ci --no-audit --no-fund
-npm run build --silent
+npm run --silent build
 cd "$here"
-npm ci --no-audit --no-fund --ignore-scripts --silent
+npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null
 
 folder="$(mktemp -d "${TMPDIR:-/tmp}/cuckoo-peers-XXXXXX")"
 # In the background, so that a signal is heard while it runs.
