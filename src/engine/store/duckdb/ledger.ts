@@ -7,6 +7,7 @@
 import { hostname } from 'node:os';
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Instant } from '../../../core/instant.ts';
+import { nameKey } from '../../../core/name.ts';
 import type { CalendarDays } from '../../../scheduler/cadence/cadence.ts';
 import type { Clock } from '../../../scheduler/clock.ts';
 import {
@@ -33,9 +34,8 @@ import { type Closing, type Counters, noCounters, type OpenRun } from '../../../
 import type { Admission } from '../../admission.ts';
 import { Settings } from '../../settings.ts';
 import type { Value } from '../../value.ts';
-import { Catalogue } from './catalogue.ts';
 import { Connection } from './connection.ts';
-import { type Calendars, readDefinitions } from './definitions.ts';
+import { type Calendars, readDefinitions, readFewDefinitions } from './definitions.ts';
 import {
   alertColumns,
   alertOf,
@@ -72,6 +72,9 @@ const mostIdle = 2;
 
 /** After an abort, for DuckDB to notice. Where it does not, because the disk hangs, nobody waits for it any longer. */
 const patienceMs = 1000;
+
+/** More than these have enough in common to be read by their shapes. */
+const fewDefinitions = 100;
 
 /** Of what was read of tables, this much may stay. */
 const keptBytes = 2 ** 25;
@@ -351,26 +354,12 @@ export class DuckLedger implements Ledger {
   /** `before` undefined: everything. */
   async #changesAfter(before: Told | undefined, connection: Connection): Promise<Pick<LedgerState, keyof Changes>> {
     const { sql } = this.#parts;
-    const rows = async (text: string): Promise<Value[][]> => (await connection.table(text)).rows;
-    const [newest] = await rows(this.#sql.newestVersionRow);
-    const versionRow = Number(newest?.[0] ?? -1);
-    const calendars = new Map<string, CalendarDays | undefined>();
-    const stamps = new Map<string, string>();
-    for (const [name, stamp, bound] of await rows(this.#sql.calendars)) {
-      stamps.set(String(name), String(stamp));
-      calendars.set(String(name), calendarDays(String(bound)));
-    }
+    const { versionRow, stamps, calendars, ...others } = await readAround(connection, sql);
     const definitions =
       before === undefined
         ? await readDefinitions(connection, sql.ledger, calendars)
         : await this.#changed(before, { versionRow, stamps }, calendars, connection);
-    return {
-      revision: this.#tell({ versionRow, stamps }, before),
-      definitions,
-      settings: await schedulerSettings(connection, sql),
-      queues: (await rows(this.#sql.queues)).map(queueOf),
-      pausedAt: pausedAtOf((await rows(this.#sql.pausedAt))[0]),
-    };
+    return { ...others, revision: this.#tell({ versionRow, stamps }, before), definitions };
   }
 
   async #changed(before: Told, now: Omit<Told, 'revision'>, calendars: Calendars, connection: Connection): Promise<Changes['definitions']> {
@@ -381,7 +370,8 @@ export class DuckLedger implements Ledger {
     if (before.versionRow === now.versionRow && changed.length === 0) return [];
     const ids = (await connection.table(this.#sql.changedSchedules(before.versionRow, changed))).rows.map(([id]) => Number(id));
     if (ids.length === 0) return [];
-    const found = [...(await readDefinitions(connection, ledger, calendars, this.#sql.ofSchedules(ids)))];
+    const read = ids.length > fewDefinitions ? readDefinitions : readFewDefinitions;
+    const found = [...(await read(connection, ledger, calendars, this.#sql.ofSchedules(ids)))];
     const present = new Set(found.map((change) => (change.kind === 'defined' ? change.definition.scheduleId : change.scheduleId)));
     const gone = ids.filter((id) => !present.has(id));
     return [...found, ...gone.map((scheduleId) => ({ kind: 'dropped' as const, scheduleId }))];
@@ -679,14 +669,34 @@ export async function readPresent(
   connection: Connection,
   sql: Sql,
 ): Promise<Pick<LedgerState, 'definitions' | 'settings' | 'queues' | 'pausedAt'>> {
-  const texts = ledgerSql(sql.ledger);
-  const rows = async (text: string): Promise<Value[][]> => (await connection.table(text)).rows;
-  const calendars = new Map((await rows(texts.calendars)).map(([name, , bound]) => [String(name), calendarDays(String(bound))]));
+  const { calendars, settings, queues, pausedAt } = await readAround(connection, sql);
+  return { definitions: await readDefinitions(connection, sql.ledger, calendars), settings, queues, pausedAt };
+}
+
+/** What stands around definitions. */
+interface Around extends Pick<Changes, 'settings' | 'queues' | 'pausedAt'> {
+  /** Of the newest version of a schedule. */
+  readonly versionRow: number;
+  readonly calendars: Calendars;
+  /** Of calendars, by their names: another one where its days may be others. */
+  readonly stamps: ReadonlyMap<string, string>;
+}
+
+async function readAround(connection: Connection, sql: Sql): Promise<Around> {
+  const { rows } = await connection.table(ledgerSql(sql.ledger).around(sql.settings));
+  const of = (what: string): Value[][] => rows.filter((row) => row[0] === what).map((row) => row.slice(1));
+  const calendars = of('calendar');
+  const [version] = of('version');
+  const [paused] = of('paused');
   return {
-    definitions: await readDefinitions(connection, sql.ledger, calendars),
-    settings: await schedulerSettings(connection, sql),
-    queues: (await rows(texts.queues)).map(queueOf),
-    pausedAt: pausedAtOf((await rows(texts.pausedAt))[0]),
+    versionRow: Number(version?.[0] ?? -1),
+    calendars: new Map(calendars.map(([name, , bound]) => [String(name), calendarDays(String(bound))])),
+    stamps: new Map(calendars.map(([name, stamp]) => [String(name), String(stamp)])),
+    settings: schedulerSettings(new Settings(new Map(of('setting').map(([name, value]) => [String(name), String(value)])))),
+    queues: of('queue')
+      .map(queueOf)
+      .sort((one, other) => (nameKey(one.name) < nameKey(other.name) ? -1 : 1)),
+    pausedAt: pausedAtOf(paused),
   };
 }
 
@@ -712,13 +722,12 @@ function queueOf([name, weight, concurrency, rateCount, ratePerMs, paused]: read
     weight: Number(weight),
     concurrency: numberOf(concurrency),
     rate: rateCount == null || ratePerMs == null ? null : { count: Number(rateCount), perMs: Number(ratePerMs) },
-    paused: paused === true,
+    paused: paused === 'true',
   };
 }
 
 /** A value that somebody wrote into the file by hand and that cannot be read is as good as none. */
-async function schedulerSettings(connection: Connection, sql: Sql): Promise<SchedulerSettings> {
-  const settings = await new Catalogue(connection, sql).settings();
+function schedulerSettings(settings: Settings): SchedulerSettings {
   const defaults = new Settings(new Map());
   const read = <T>(of: (from: Settings) => T): T => {
     try {
