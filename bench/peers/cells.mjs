@@ -79,8 +79,11 @@ export function cellsOf({ size, servers }) {
       add('sql', `concurrency ${concurrency}`, who, { measure: 'burn', kind: 'sql', concurrency, seconds, probe, most });
     }
   }
-  for (const who of [cuckoo, everysec, always]) {
-    add('noop', 'concurrency 256', who, { measure: 'burn', kind: 'noop', concurrency: 256, seconds, probe: Math.max(probe, 512), most });
+  for (const concurrency of [256, 1000]) {
+    const enough = Math.max(probe, 2 * concurrency);
+    for (const who of [cuckoo, everysec, always]) {
+      add('noop', `concurrency ${concurrency}`, who, { measure: 'burn', kind: 'noop', concurrency, seconds, probe: enough, most });
+    }
   }
   // What one has who sets nothing: of BullMQ and graphile-worker it is concurrency 1, above. pg-boss takes one job every two seconds then,
   // so that two jobs must do.
