@@ -13,6 +13,7 @@ import type { Session, SessionOptions } from '../../engine/session.ts';
 import { VariantValue } from '../../engine/value.ts';
 import type { Clock, Timer } from '../../scheduler/clock.ts';
 import { toDiagnostic } from '../exit.ts';
+import { problemType, Refusal, statusOf } from '../http/problem.ts';
 import { cuckooVersion } from '../version.ts';
 import { errorFrame, sendResult } from './answer.ts';
 import { eventsType, framesType, protocolVersion, type SessionEvent, schedulerEvents, sessionsPath } from './protocol.ts';
@@ -428,18 +429,11 @@ function tooLong(): Diagnostic {
   return new Diagnostic('too_large', `the request has more than ${mostBodyBytes} bytes`, { hint: 'COPY reads a file of any size' });
 }
 
+/** As the rest of the API refuses, and with all that the other side needs to have the Diagnostic again. */
 function problem(diagnostic: Diagnostic): Response {
-  const status = statuses[diagnostic.code] ?? 500;
-  const body = { type: 'about:blank', title: diagnostic.message, status, ...diagnostic.toJSON() };
-  return new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/problem+json' } });
+  // A session that is not there is none of the things that have stopped.
+  const status = diagnostic.code === 'closed' ? 404 : statusOf[diagnostic.code];
+  const body = { ...new Refusal(diagnostic, { status }).toProblem(), ...diagnostic.toJSON() };
+  const headers = { 'Content-Type': problemType, ...(status === 429 ? { 'Retry-After': '1' } : {}) };
+  return new Response(JSON.stringify(body), { status, headers });
 }
-
-const statuses: Readonly<Partial<Record<Diagnostic['code'], number>>> = {
-  usage: 400,
-  wrong_type: 400,
-  unsupported: 400,
-  forbidden: 403,
-  closed: 404,
-  too_large: 413,
-  too_busy: 503,
-};
