@@ -39,7 +39,8 @@ export interface Claim {
   release(): Promise<void>;
 }
 
-export type HandoverAnswer = 'released' | { readonly refused: string };
+/** `passes`: it will end by itself, soon. */
+export type HandoverAnswer = 'released' | { readonly refused: string; readonly passes?: boolean };
 
 export interface ClaimOptions {
   readonly kind?: Holder['kind'];
@@ -58,8 +59,12 @@ const answerWithinMs = 1000;
 
 const longestAnswer = 10_000;
 
-/** A request has come as a whole by then. */
-const requestWithinMs = 10_000;
+/** Its headers have come by then. */
+const headersWithinMs = 10_000;
+/** And all of it: a shell may send a statement with a file in it. */
+const requestWithinMs = 60_000;
+const keepAliveMs = 15_000;
+const mostConnections = 1024;
 
 /**
  * To be called when DuckDB holds the file and before anything is written. Fails with `file_locked` if another process still
@@ -167,6 +172,8 @@ async function bind(realPath: string, address: string, { holder, clock, options 
     server.close();
     throw error;
   }
+  // Whoever can open it is this account; it is bounded all the same, against programs that run wild.
+  server.maxConnections = mostConnections;
   // A socket alone keeps no process alive.
   server.unref();
   const identity = identityOf(address);
@@ -225,7 +232,13 @@ class Door {
 
   async #speak(): Promise<HttpServer> {
     const { createServer: createHttpServer } = await import('node:http');
-    const options = { headersTimeout: requestWithinMs, connectionsCheckingInterval: requestWithinMs / 10 };
+    const options = {
+      headersTimeout: headersWithinMs,
+      requestTimeout: requestWithinMs,
+      keepAliveTimeout: keepAliveMs,
+      connectionsCheckingInterval: headersWithinMs / 10,
+      maxHeaderSize: 16 << 10,
+    };
     const http = createHttpServer(options, (request, response) => this.#answer(request, response));
     // It is handed its sockets and listens to none itself; what it does when it begins to listen is to watch over half requests.
     http.emit('listening');

@@ -113,6 +113,8 @@ class Door {
   /** The longest idle first. */
   readonly #idle = new Set<Socket>();
   readonly #sockets = new Set<Socket>();
+  /** Those for whom there is no place: they are told so, and whatever they ask is not looked at. */
+  readonly #refused = new WeakSet<Socket>();
 
   constructor(server: Server, app: App, door: AppEnv['Bindings']['door']) {
     this.server = server;
@@ -120,6 +122,7 @@ class Door {
     const listener = requestListener(app, door);
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
       const { socket } = request;
+      if (this.#refused.has(socket)) return;
       this.#idle.delete(socket);
       response.once('close', () => {
         if (!socket.destroyed) this.#idle.add(socket);
@@ -149,7 +152,16 @@ class Door {
     });
     if (this.#sockets.size <= this.#limits.connections) return;
     const [longest] = this.#idle;
-    longest?.destroy();
+    if (longest !== socket) longest?.destroy();
+    else this.#refuse(socket);
+  }
+
+  #refuse(socket: Socket): void {
+    this.#refused.add(socket);
+    const hint = `${this.#limits.connections} connections are being served: ask again in a second`;
+    const refusal = new Diagnostic('too_busy', 'there is no room for one more connection', { hint });
+    socket.on('error', () => socket.destroy());
+    socket.end(rawProblem(503, refusal, { 'Retry-After': '1' }), () => socket.destroy());
   }
 
   async close(graceMs: number, clock: Clock): Promise<void> {

@@ -179,11 +179,12 @@ export const problemSchema = z
   .openapi('Problem');
 
 /** For what never reaches the app, such as half a request. */
-export function rawProblem(status: number, diagnostic: Diagnostic): string {
+export function rawProblem(status: number, diagnostic: Diagnostic, headers: Readonly<Record<string, string>> = {}): string {
   const body = JSON.stringify(new Refusal(diagnostic, { status }).toProblem());
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     'Connection: close',
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     `Content-Type: ${problemType}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     '',

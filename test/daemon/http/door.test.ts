@@ -236,6 +236,23 @@ describe('bad clients', () => {
   });
 });
 
+describe('a connection for which there is no room', () => {
+  test('is told so, and when to come again', async () => {
+    const served = await new Served().open({ limits: { connections: 2 } });
+    try {
+      const streams = await Promise.all([served.begin('/api/v1/stream'), served.begin('/api/v1/stream')]);
+      const socket = await served.connect();
+      socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      const answer = await heard(socket);
+      expect(answer).toMatch(/^HTTP\/1\.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n/);
+      expect(answer).toContain('2 connections are being served');
+      for (const stream of streams) stream.destroy();
+    } finally {
+      await served.close();
+    }
+  });
+});
+
 describe('leaving', () => {
   test('what is under way is answered, what has no end is ended, and nobody else is let in', async ({ served }) => {
     await served.run("UPSERT SCHEDULE slow ( sql: 'SELECT sum(a.range * b.range) FROM range(3000) a, range(30000) b' )");
