@@ -156,25 +156,32 @@ export class Daemon {
       ...(environment === undefined || config.sandbox ? {} : { environment }),
       ...(config.sandbox ? { settings: sandboxSettings } : {}),
     };
-    for (let tries = 1; ; tries++) {
+    const passesUntilMs = clock.monotonicMs() + passingMs;
+    for (let tries = 0; ; ) {
       try {
         return await openEngine(config.file, options);
       } catch (error) {
-        if (!(error instanceof Diagnostic) || error.code !== 'file_locked' || tries > mostTries) throw error;
-        await this.#askForFile(error);
+        if (!(error instanceof Diagnostic) || error.code !== 'file_locked') throw error;
+        const answer = await this.#askForFile(error, { isFirst: tries === 0, isLast: clock.monotonicMs() > passesUntilMs });
+        tries += 1;
+        if (answer !== 'passing' && tries > mostTries) throw error;
+        if (answer !== 'released') await clock.sleep(againAfterMs);
       }
     }
   }
 
-  /** Resolves when the file may be free; somebody else may still be first. */
-  async #askForFile(locked: Diagnostic): Promise<void> {
+  /** What was answered; also after `released` somebody else may still be first. */
+  async #askForFile(
+    locked: Diagnostic,
+    { isFirst, isLast }: { readonly isFirst: boolean; readonly isLast: boolean },
+  ): Promise<'released' | 'nobody' | 'passing'> {
     const { clock, log } = this.#options;
     const { file } = this.#config;
     const { askToHandOver } = await import('./handover.ts');
-    log.info({ file }, 'another process holds the file: it is asked to hand over');
+    if (isFirst) log.info({ file }, 'another process holds the file: it is asked to hand over');
     const answer = await askToHandOver(file, { clock, pid: process.pid });
-    if (answer === 'released') return;
-    if (answer === 'nobody') return clock.sleep(againAfterMs);
+    if (typeof answer === 'string') return answer;
+    if (answer.passes === true && !isLast) return 'passing';
     throw new Diagnostic('file_locked', `${locked.message} It does not hand over: ${answer.refused}`, { hint: locked.hint, cause: locked });
   }
 
@@ -239,6 +246,8 @@ export class Daemon {
 
 /** A script may take the file between two of them. */
 const mostTries = 5;
+/** So long a script or a command may still hold it. */
+const passingMs = 10_000;
 const againAfterMs = 200;
 /** Answers on their way to clients that still read. */
 const doorsGraceMs = 2_000;

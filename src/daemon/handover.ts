@@ -51,20 +51,22 @@ export async function askToHandOver(file: string, options: HandoverRequest): Pro
       });
       response.on('error', () => settle({ refused: `${who} broke off` }));
       response.on('end', () =>
-        settle(response.statusCode === 200 ? 'released' : { refused: reasonIn(text) ?? `${who} does not hand over` }),
+        settle(response.statusCode === 200 ? 'released' : refusalIn(text, { who, hasNone: response.statusCode === 404 })),
       );
     });
     asked.end(body);
   });
 }
 
-function reasonIn(text: string): string | undefined {
+/** `hasNone`: it takes no such question, as a command does not, which has done its work in a moment. */
+function refusalIn(text: string, { who, hasNone }: { readonly who: string; readonly hasNone: boolean }): HandoverAnswer {
   try {
-    const refused: unknown = Object(JSON.parse(text))['refused'];
-    return typeof refused === 'string' ? refused : undefined;
+    const { refused, passes } = Object(JSON.parse(text)) as { readonly refused?: unknown; readonly passes?: unknown };
+    if (typeof refused === 'string') return passes === true ? { refused, passes } : { refused };
   } catch {
-    return undefined;
+    // It says so in another way.
   }
+  return { refused: `${who} does not hand over`, passes: hasNone };
 }
 
 // ---- The other side ----

@@ -70,7 +70,7 @@ async function serve(commandLine: CommandLine, config: Config): Promise<ExitCode
       environment,
       poolSize,
       onHandover: async (by) =>
-        sits.at?.handOver(by) ?? { refused: interactive ? 'it is only starting' : 'it runs a script, and ends by itself' },
+        sits.at?.handOver(by) ?? { refused: interactive ? 'it is only starting' : 'it runs a script, and ends by itself', passes: true },
     });
   const place = await open();
   const told: { fires?: Fires } = {};

@@ -76,6 +76,18 @@ describe('a daemon', () => {
     expect(running.stdout).not.toContain(token());
   });
 
+  it('waits a moment for a script that has the file', async () => {
+    const script = bench.start([file, '--format', 'csv']);
+    script.child.stdin.write("SELECT 'ready';\n");
+    await script.says('ready\n');
+    const running = bench.start(['daemon', file, '--listen', 'none']);
+    await running.says('it is asked to hand over');
+    script.child.stdin.end();
+    await running.says('cuckoo serves');
+    running.child.kill('SIGTERM');
+    expect((await running.ended).code).toBe(0);
+  });
+
   it('stops in order: no run is left, the file is free, and nothing stays behind', async () => {
     const { running } = await serve();
     expect(await command('stop', '--file', file)).toMatchObject({ code: 0 });
