@@ -125,15 +125,15 @@ describe('the dashboard', () => {
 describe('the units', () => {
   const program = '/usr/local/lib/node_modules/cuckoo-sql/bin/cuckoo.cjs';
   const units = [
-    { path: 'packaging/systemd/system/cuckoo.service', file: '/var/lib/cuckoo/cuckoo.duckdb', isSystem: true },
-    { path: 'packaging/systemd/user/cuckoo.service', file: '/home/ada/cuckoo.duckdb', isSystem: false },
+    { path: 'packaging/systemd/system/cuckoo.service', file: '/var/lib/cuckoo/cuckoo.duckdb', isSystem: true, account: 'cuckoo' },
+    { path: 'packaging/systemd/user/cuckoo.service', file: '/home/ada/cuckoo.duckdb', isSystem: false, account: undefined },
   ] as const;
   const verifier = 'systemd-analyze';
   const hasSystemd = spawnSync(verifier, ['--version']).status === 0;
 
-  for (const { path, file, isSystem } of units) {
+  for (const { path, file, isSystem, account } of units) {
     test(`${path} is what \`cuckoo service install --print\` shows for these files`, () => {
-      expect(read(path)).toBe(unitText({ node: '/usr/bin/node', program, file, flags: [], isSystem }));
+      expect(read(path)).toBe(unitText({ node: '/usr/bin/node', program, file, flags: [], account }));
       expect(read(path)).toContain(`UV_THREADPOOL_SIZE=${poolSize}\n`);
     });
 
@@ -143,7 +143,8 @@ describe('the units', () => {
       mkdirSync(own, { recursive: true });
       const unit = join(own, 'cuckoo.service');
       const jobs = join(own, 'cuckoo.duckdb');
-      writeFileSync(unit, unitText({ node: process.execPath, program: join(root, 'bin/cuckoo.cjs'), file: jobs, flags: [], isSystem }));
+      const parts = { node: process.execPath, program: join(root, 'bin/cuckoo.cjs'), file: jobs, flags: [] };
+      writeFileSync(unit, unitText({ ...parts, account: isSystem ? 'root' : undefined }));
       const { status, stdout, stderr } = spawnSync(verifier, [...(isSystem ? [] : ['--user']), 'verify', unit], {
         encoding: 'utf8',
         env: { ...process.env, XDG_RUNTIME_DIR: own },

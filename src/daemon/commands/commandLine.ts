@@ -27,6 +27,8 @@ export interface CommandOptions {
   readonly origin?: boolean;
   readonly user?: boolean;
   readonly system?: boolean;
+  /** The account of a system's daemon. */
+  readonly runAs?: string;
   readonly print?: boolean;
   /** Of the daemon: daemonConfig.ts reads them. */
   readonly flags: Readonly<Record<string, unknown>>;
@@ -105,6 +107,7 @@ export function commandProgram(ask: (command: AskedCommand) => void): Command {
   daemonOptions(withFile(add('service', 'write a unit and start it', '', service, 'install')))
     .option('--user', 'of this user (the default)')
     .option('--system', 'of the machine')
+    .option('--run-as <account>', 'with --system: whose commands and files they are (default: cuckoo)')
     .option('--print', 'only show it');
   add('completion', 'what a shell needs to complete cuckoo: cuckoo completion bash > ..', '<bash|zsh|fish>');
   const token = program.command('token').description('who may come in over HTTP');
@@ -121,7 +124,7 @@ export function commandProgram(ask: (command: AskedCommand) => void): Command {
 }
 
 /** Those that are no flags of the daemon's. */
-const ownOptions = ['file', 'json', 'wait', 'follow', 'limit', 'param', 'role', 'origin', 'user', 'system', 'print'];
+const ownOptions = ['file', 'json', 'wait', 'follow', 'limit', 'param', 'role', 'origin', 'user', 'system', 'runAs', 'print'];
 
 function daemonOptions(command: Command): Command {
   return command

@@ -15,6 +15,8 @@ export async function installService({ options }: AskedCommand, config: Config):
     throw new Diagnostic('usage', '--user and --system exclude each other');
   }
   const isSystem = options.system === true;
+  if (options.runAs !== undefined && !isSystem) throw new Diagnostic('usage', '--run-as goes with --system');
+  const account = isSystem ? (options.runAs ?? usualAccount) : undefined;
   const file = resolve(options.file ?? config.file);
   // What is wrong is better heard now than from a unit that does not start.
   readDaemonConfig({ flags: { ...options.flags, file }, environment: config.environment, folder: process.cwd() });
@@ -23,12 +25,13 @@ export async function installService({ options }: AskedCommand, config: Config):
     program: realpathSync(process.argv[1] ?? ''),
     file,
     flags: flagsOf(options.flags),
-    isSystem,
+    account,
   });
   if (options.print === true) {
     process.stdout.write(unit);
     return exitCodes.done;
   }
+  if (account !== undefined) mustBeThere(account, dirname(file));
   const path = isSystem ? '/etc/systemd/system/cuckoo.service' : join(homedir(), '.config', 'systemd', 'user', 'cuckoo.service');
   try {
     mkdirSync(dirname(path), { recursive: true });
@@ -59,11 +62,31 @@ export interface UnitParts {
   readonly program: string;
   readonly file: string;
   readonly flags: readonly string[];
-  readonly isSystem: boolean;
+  /** Of the machine, under this account; undefined: of the user who installs it. */
+  readonly account: string | undefined;
+}
+
+/** Not root: what can define a job would be root, too. */
+const usualAccount = 'cuckoo';
+
+function mustBeThere(account: string, folder: string): void {
+  const { status, error } = spawnSync('id', ['-u', account], { stdio: 'ignore' });
+  if (error !== undefined || status === 0) return;
+  throw new Diagnostic('invalid_config', `there is no account ${account} on this machine`, {
+    hint: `useradd --system --home-dir ${folder} --shell /usr/sbin/nologin ${account}; or name another: --run-as root gives jobs the whole machine`,
+  });
+}
+
+/** What systemd makes with the right owner, and keeps from others; elsewhere the folder has to be there. */
+function stateOf(file: string, account: string): string {
+  const [, name] = /^\/var\/lib\/([\w.-]+)\/[^/]+$/.exec(file) ?? [];
+  if (name === undefined) return `User=${account}\n`;
+  return `User=${account}\nStateDirectory=${name}\nStateDirectoryMode=0700\nEnvironment=XDG_STATE_HOME=/var/lib/${name}/state\n`;
 }
 
 /** `UV_THREADPOOL_SIZE` stands here too: the program sets it by itself, and whoever reads the unit should know. */
-export function unitText({ node, program, file, flags, isSystem }: UnitParts): string {
+export function unitText({ node, program, file, flags, account }: UnitParts): string {
+  const isSystem = account !== undefined;
   const words = [node, program, 'daemon', file, '--log-format', 'json', ...flags].map(unitWord).join(' ');
   return `[Unit]
 Description=Cuckoo, the scheduler of ${file.replaceAll('%', '%%')}
@@ -82,7 +105,7 @@ KillSignal=SIGTERM
 TimeoutStopSec=45
 UMask=0077
 NoNewPrivileges=true
-${isSystem ? 'PrivateTmp=true\nProtectSystem=full\nProtectKernelTunables=true\nProtectControlGroups=false\nRestrictSUIDSGID=true\nDelegate=yes\n' : ''}
+${isSystem ? `${stateOf(file, account)}PrivateTmp=true\nProtectSystem=full\nProtectKernelTunables=true\nProtectControlGroups=false\nRestrictSUIDSGID=true\nDelegate=yes\n` : ''}
 [Install]
 WantedBy=${isSystem ? 'multi-user.target' : 'default.target'}
 `;
