@@ -46,7 +46,7 @@ async function burnDown(system, { count, concurrency, roots }) {
     if (firstAt === 0) firstAt = performance.now();
     seen.set(id, (seen.get(id) ?? 0) + 1);
   };
-  const cpuBefore = cpuOf(roots);
+  const cpuBefore = cpuAtBegin(roots);
   await system.work({ concurrency, started });
   let endedAt = 0;
   for (const deadline = performance.now() + 120_000; ; ) {
@@ -59,7 +59,7 @@ async function burnDown(system, { count, concurrency, roots }) {
       return { incorrect: `${seen.size} of ${count} began, ${await system.completed()} are complete after 120 s` };
     await sleep(1);
   }
-  const cpu = cpuOf(roots) - cpuBefore;
+  const cpu = cpuAtEnd(roots) - cpuBefore;
   await sleep(20);
   const kept = await system.kept();
   await system.rest();
@@ -89,9 +89,9 @@ async function late(system, { count, concurrency, inSeconds, roots }) {
   const registeredAt = Date.now();
   if (registeredAt > instant - 200) return { incorrect: `registering took until ${registeredAt - instant} ms after the instant` };
   await sleep(instant - Date.now() - 100);
-  const cpuBefore = cpuOf(roots);
+  const cpuBefore = cpuAtBegin(roots);
   for (const deadline = instant + 60_000; seen.size < count && Date.now() < deadline; ) await sleep(10);
-  const cpu = cpuOf(roots) - cpuBefore;
+  const cpu = cpuAtEnd(roots) - cpuBefore;
   // Whoever fires twice does it soon.
   await sleep(1100);
   const incorrect = wrong(seen, count);
@@ -104,12 +104,12 @@ async function late(system, { count, concurrency, inSeconds, roots }) {
 }
 
 /** So many schedules, none of them due soon: what registering costs, and then what doing nothing costs, in percent of one core. */
-async function register(system, { count, together, idleSeconds, roots }) {
-  const cpuBefore = cpuOf(roots);
+async function register(system, { count, together, idleSeconds, roots, pattern }) {
+  const cpuBefore = cpuAtBegin(roots);
   const began = performance.now();
-  await system.register(count, { together });
+  await system.register(count, { together, pattern });
   const took = performance.now() - began;
-  const cpu = cpuOf(roots) - cpuBefore;
+  const cpu = cpuAtEnd(roots) - cpuBefore;
   const registered = await system.registered();
   if (registered !== count) return { incorrect: `${registered} of ${count} are registered` };
   const answer = { rate: (count / took) * 1000, cpuUs: (cpu / count) * 1e6, count, rssMB: process.memoryUsage.rss() / 2 ** 20 };
@@ -118,10 +118,10 @@ async function register(system, { count, together, idleSeconds, roots }) {
   await sleep(2000);
   const idle = [];
   for (let at = 0; at < 4; at++) {
-    const before = cpuOf(roots);
+    const before = cpuAtBegin(roots);
     const from = performance.now();
     await sleep((idleSeconds / 4) * 1000);
-    idle.push(((cpuOf(roots) - before) / (performance.now() - from)) * 1e5);
+    idle.push(((cpuAtEnd(roots) - before) / (performance.now() - from)) * 1e5);
   }
   return { ...answer, idle };
 }
@@ -135,9 +135,24 @@ async function second(system, { fresh, concurrency }) {
   return {};
 }
 
-function cpuOf(roots) {
+/** The server's, by reading /proc, and this process's: what reading costs is kept out of the stretch between begin and end. */
+function cpuAtBegin(roots) {
+  const server = serverCpu(roots);
+  return ownCpu() + server;
+}
+
+function cpuAtEnd(roots) {
+  const own = ownCpu();
+  return own + serverCpu(roots);
+}
+
+function serverCpu(roots) {
+  return roots.length === 0 ? 0 : cpuSeconds(roots);
+}
+
+function ownCpu() {
   const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6 + cpuSeconds(roots);
+  return (user + system) / 1e6;
 }
 
 function wrong(seen, count) {

@@ -40,7 +40,7 @@ const sizes = {
 };
 
 /** pg-boss makes a table for each queue, and needs a queue for each schedule. */
-const pgBossSchedules = 200;
+const pgBossSchedules = 100;
 
 const keptBytes = 'bytes of a kept run (Redis: memory; the others: files)';
 
@@ -133,7 +133,9 @@ export function cellsOf({ size, servers }) {
   );
 
   const once = { rounds: size === 'full' ? 3 : 1 };
-  const asked = { measure: 'register', count: schedules, idleSeconds };
+  // Each day, and half a day from now.
+  const pattern = `30 ${(new Date().getUTCHours() + 12) % 24} * * *`;
+  const asked = { measure: 'register', count: schedules, idleSeconds, pattern };
   add('register', `${schedules} schedules`, { ...cuckoo, system: 'Cuckoo, one transaction' }, { ...asked, together: true }, once);
   const some = Math.min(500, schedules);
   add(

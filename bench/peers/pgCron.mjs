@@ -58,12 +58,13 @@ export function oneMinute(server, { count }) {
 }
 
 /** So many jobs, none of them due soon, in one statement; then what doing nothing costs. */
-export function register(server, { count, idleSeconds }) {
+export function register(server, { count, idleSeconds, pattern }) {
   return withClient(server, async (client) => {
     const before = cpuSeconds([server.pid]);
     const began = performance.now();
-    await client.query("SELECT count(cron.schedule('j' || i, '0 0 1 1 *', 'SELECT 1')) FROM generate_series(1, $1::int) numbers(i)", [
+    await client.query("SELECT count(cron.schedule('j' || i, $2, 'SELECT 1')) FROM generate_series(1, $1::int) numbers(i)", [
       count,
+      pattern,
     ]);
     const took = performance.now() - began;
     const cpu = cpuSeconds([server.pid]) - before;

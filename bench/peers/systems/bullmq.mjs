@@ -56,10 +56,10 @@ export async function open({ server, keep = true, fresh = true }) {
       await queue.obliterate({ force: true });
     },
     later: (count, instant) => add(count, { delay: Math.max(0, instant - Date.now()) }),
-    async register(count) {
+    async register(count, { pattern }) {
       for (const [from, to] of chunks(count, 100)) {
         const each = Array.from({ length: to - from }, (_, at) => from + at);
-        await Promise.all(each.map((at) => queue.upsertJobScheduler(`s${at}`, { pattern: '0 0 1 1 *', tz: 'UTC' }, { name: 'noop' })));
+        await Promise.all(each.map((at) => queue.upsertJobScheduler(`s${at}`, { pattern, tz: 'UTC' }, { name: 'noop' })));
       }
     },
     registered: () => queue.getJobSchedulersCount(),

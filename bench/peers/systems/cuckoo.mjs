@@ -62,9 +62,9 @@ export async function open({ folder, kind = 'noop', workers, fresh = true }) {
       for (let id = 0; id < count; id++) await run(`UPSERT SCHEDULE once_${id} ( sched: at '${iso(instant)}', handler: 'noop' )`);
       await run('COMMIT');
     },
-    async register(count, { together }) {
+    async register(count, { together, pattern }) {
       if (together) await run('BEGIN');
-      for (let id = 0; id < count; id++) await run(`UPSERT SCHEDULE s${id} ( sched: '0 0 1 1 *', handler: 'noop', timezone: 'UTC' )`);
+      for (let id = 0; id < count; id++) await run(`UPSERT SCHEDULE s${id} ( sched: '${pattern}', handler: 'noop', timezone: 'UTC' )`);
       if (together) await run('COMMIT');
     },
     async registered() {

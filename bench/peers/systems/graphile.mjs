@@ -71,8 +71,8 @@ export async function open({ server, batched = false, kind = 'noop', fresh = tru
       const text = `SELECT count(graphile_worker.add_job('noop', json_build_object('id', i), run_at => $1)) FROM generate_series(1, $2::int) numbers(i)`;
       await pool.query(text, [new Date(instant), count]);
     },
-    async register(count) {
-      const items = Array.from({ length: count }, (_, at) => ({ task: 'noop', identifier: `s${at}`, match: '0 0 1 1 *' }));
+    async register(count, { pattern }) {
+      const items = Array.from({ length: count }, (_, at) => ({ task: 'noop', identifier: `s${at}`, match: pattern }));
       await start({ concurrency: 1, started: () => {}, items: parseCronItems(items) });
       await untilRegistered(pool, count);
     },

@@ -56,10 +56,10 @@ export async function open({ server, tuned = false, kind = 'noop', fresh = true 
     },
     later: (amount, instant) => insert(amount, { startAfter: new Date(instant) }),
     /** A schedule is one row of a queue, so each needs a queue, which is a table of its own. */
-    async register(amount) {
+    async register(amount, { pattern }) {
       for (let at = 0; at < amount; at++) {
         await own.createQueue(`q${at}`);
-        await own.schedule(`q${at}`, '0 0 1 1 *');
+        await own.schedule(`q${at}`, pattern);
       }
     },
     registered: async () => Number((await pool.query('SELECT count(*) FROM pgboss.schedule')).rows[0].count),

@@ -28,8 +28,8 @@ export async function open({ timer }) {
       const pattern = `${at.getUTCSeconds()} ${at.getUTCMinutes()} ${at.getUTCHours()} ${at.getUTCDate()} ${at.getUTCMonth() + 1} *`;
       for (let id = 0; id < count; id++) ends.push(make(pattern, () => fire(id)));
     },
-    async register(count) {
-      for (let id = 0; id < count; id++) ends.push(make('0 0 1 1 *', () => {}));
+    async register(count, { pattern }) {
+      for (let id = 0; id < count; id++) ends.push(make(pattern, () => {}));
     },
     registered: async () => ends.length,
     async everySecond() {
