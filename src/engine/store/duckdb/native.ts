@@ -116,6 +116,12 @@ export function defaultSettings(): Record<string, string> {
   };
 }
 
+/** See threads.ts: all threads are the callers', until one is needed. */
+function settingsOf(own: Record<string, string> | undefined): Record<string, string> {
+  const settings: Record<string, string> = { ...defaultSettings(), ...own };
+  return { ...settings, external_threads: settings['threads'] ?? '1' };
+}
+
 /** Rows as the client hands them out, up to 2,048 at a time; values.ts turns them into values. */
 export type NativeChunk = DuckDBDataChunk;
 
@@ -214,9 +220,8 @@ class Instance {
   }
 
   static async inMemory({ settings }: { readonly settings?: Settings }): Promise<Instance> {
-    const client = await duckdb.DuckDBInstance.create(':memory:', { ...defaultSettings(), ...settings }).catch(raise);
-    const root = await client.connect();
-    return await new Instance({ path: ':memory:', catalogue: 'memory', readOnly: false, client, root, settings }).#ready();
+    const client = await duckdb.DuckDBInstance.create(':memory:', settingsOf(settings)).catch(raise);
+    return new Instance({ path: ':memory:', catalogue: 'memory', readOnly: false, client, root: await client.connect(), settings });
   }
 
   static async ofFile(
@@ -229,13 +234,13 @@ class Instance {
       });
     }
     const file = inspectFile(realPath, { readOnly });
-    const all = { ...defaultSettings(), ...settings };
+    const all = settingsOf(settings);
     if (file.storageVersion === undefined) await createWhole(realPath, all);
     const alias = fileAlias(realPath);
     const opened = alias === undefined ? await openUnderOwnName(realPath, readOnly, all) : await openUnder(alias, realPath, readOnly, all);
     const instance = new Instance({ path: realPath, readOnly, settings, ...opened });
     Instance.#open.set(realPath, instance);
-    return await instance.#ready();
+    return instance;
   }
 
   readonly path: string;
@@ -290,11 +295,6 @@ class Instance {
       count: async () => Number((await this.root.runAndReadAll("SELECT current_setting('threads')")).getRows()[0]?.[0]),
       setExternal: (count) => this.root.run(`SET external_threads = ${count}`),
     });
-  }
-
-  async #ready(): Promise<this> {
-    await this.threads.narrow();
-    return this;
   }
 
   get inFile(): boolean {

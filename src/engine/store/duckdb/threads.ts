@@ -34,12 +34,13 @@ interface Statement {
 /** How long they are kept when nothing is at work that needs them: to let them go and come costs 1 ms of CPU. */
 const keptMs = 250;
 
+/** It is opened without threads of its own. */
 export class Threads {
   readonly #parts: ThreadsParts;
   /** When they began, oldest first. */
   readonly #atWork = new Set<Statement>();
   #timer: Timer | undefined;
-  #isWide = true;
+  #isWide = false;
   #lastNeededMs = Number.NEGATIVE_INFINITY;
   #changing: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -58,11 +59,6 @@ export class Threads {
       const now = this.#parts.clock.monotonicMs();
       if (this.#isWide && now - statement.sinceMs >= patienceMs) this.#lastNeededMs = now;
     };
-  }
-
-  /** Lets DuckDB's own threads go, where nothing needs them. */
-  async narrow(): Promise<void> {
-    await this.#change(false);
   }
 
   /** Before somebody sets how many there are: DuckDB refuses fewer than are the callers' own. */
