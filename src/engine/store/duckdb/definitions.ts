@@ -56,15 +56,34 @@ const rows = (ledger: string, where: string): string => `
     FROM ${ledger}.schedule s ${where}
   )`;
 
-/** `where` chooses among the rows of schedule, called `s`. */
+/** Of a portion. */
+const rowsAtOnce = 250_000;
+
+interface Reading {
+  /** Chooses among the rows of schedule, called `s`. */
+  readonly which?: string;
+  /** Reads in portions, and calls this after each: what was read of the table is not needed any more. */
+  letGo?(): Promise<void>;
+}
+
 export async function readDefinitions(
   connection: Connection,
   ledger: string,
   calendars: Calendars,
-  where = '',
+  { which, letGo }: Reading = {},
 ): Promise<Iterable<DefinitionChange>> {
   const columns = new Columns();
-  await connection.eachChunk(rows(ledger, where), (chunk, rowCount) => columns.add(chunk, rowCount));
+  const read = (where: string): Promise<void> =>
+    connection.eachChunk(rows(ledger, where), (chunk, rowCount) => columns.add(chunk, rowCount));
+  // Rows that this connection has not committed have numbers of their own, far behind all others.
+  if (letGo === undefined) await read(which ?? '');
+  else {
+    const [newest] = (await connection.table(`SELECT max(rowid)::DOUBLE FROM ${ledger}.schedule`)).rows;
+    for (let from = 0; from <= Number(newest?.[0] ?? -1); from += rowsAtOnce) {
+      await read(`WHERE s.rowid >= ${from} AND s.rowid < ${from + rowsAtOnce}`);
+      await letGo();
+    }
+  }
   return new StoredDefinitions(columns, await readShapes(connection, ledger, calendars, columns.samples));
 }
 

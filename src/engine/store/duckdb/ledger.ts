@@ -100,33 +100,29 @@ export class DuckLedger implements Ledger {
 
   // ---- Reading ----
 
-  async load(signal: AbortSignal): Promise<LedgerState> {
-    const state = await this.#load(signal);
-    await this.#letGo(signal).catch(() => undefined);
-    return state;
-  }
-
   /**
-   * What was read for a million schedules stays in DuckDB's memory (250 MB) for whoever reads it again, and nobody does. It leaves
-   * when there is less room, so for a moment there is less; not where somebody is at work who might miss it.
+   * What is read for a million schedules stays in DuckDB's memory (250 MB) for whoever reads it again, and nobody does. It leaves
+   * when there is less room, so for a moment there is less; not where somebody is at work who might miss it. By whoever has the
+   * ledger's turn, on another connection: an error must not end his transaction.
    */
-  async #letGo(signal: AbortSignal): Promise<void> {
+  #letGo(signal: AbortSignal): Promise<void> {
     const { database, admission } = this.#parts;
-    if (database.path === ':memory:' || !admission.isQuiet) return;
-    await this.#call(signal, async (connection) => {
+    if (database.path === ':memory:' || !admission.isQuiet) return Promise.resolve();
+    return this.#withConnection(signal, async (connection) => {
       const [row] = (await connection.table(this.#sql.memory)).rows;
       const [limit, tableBytes, otherBytes] = row ?? [];
       if (Number(tableBytes) < 2 * keptBytes || !admission.isQuiet) return;
-      // Where DuckDB cannot let go of so much, it refuses the first, and all is as it was.
       await connection.send(`SET memory_limit = '${Number(otherBytes) + keptBytes}B'; SET memory_limit = '${limit}'`, 'none');
+    }).catch(() => {
+      // Where DuckDB cannot let go of so much, it refuses the first, and all is as it was.
     });
   }
 
-  #load(signal: AbortSignal): Promise<LedgerState> {
+  load(signal: AbortSignal): Promise<LedgerState> {
     return this.#snapshot(signal, async (connection) => {
       const sql = this.#sql;
       const now = this.#parts.clock.now();
-      const common = await this.#changesAfter(undefined, connection);
+      const common = await this.#changesAfter(undefined, connection, () => this.#letGo(signal));
       const rows = async (text: string): Promise<Value[][]> => (await connection.table(text)).rows;
       const longestMs = Math.max(0, ...common.queues.map((queue) => queue.rate?.perMs ?? 0));
       const [boot] = await rows(sql.lastBoot);
@@ -352,12 +348,16 @@ export class DuckLedger implements Ledger {
   }
 
   /** `before` undefined: everything. */
-  async #changesAfter(before: Told | undefined, connection: Connection): Promise<Pick<LedgerState, keyof Changes>> {
+  async #changesAfter(
+    before: Told | undefined,
+    connection: Connection,
+    letGo?: () => Promise<void>,
+  ): Promise<Pick<LedgerState, keyof Changes>> {
     const { sql } = this.#parts;
     const { versionRow, stamps, calendars, ...others } = await readAround(connection, sql);
     const definitions =
       before === undefined
-        ? await readDefinitions(connection, sql.ledger, calendars)
+        ? await readDefinitions(connection, sql.ledger, calendars, { ...(letGo !== undefined && { letGo }) })
         : await this.#changed(before, { versionRow, stamps }, calendars, connection);
     return { ...others, revision: this.#tell({ versionRow, stamps }, before), definitions };
   }
@@ -370,8 +370,11 @@ export class DuckLedger implements Ledger {
     if (before.versionRow === now.versionRow && changed.length === 0) return [];
     const ids = (await connection.table(this.#sql.changedSchedules(before.versionRow, changed))).rows.map(([id]) => Number(id));
     if (ids.length === 0) return [];
-    const read = ids.length > fewDefinitions ? readDefinitions : readFewDefinitions;
-    const found = [...(await read(connection, ledger, calendars, this.#sql.ofSchedules(ids)))];
+    const which = this.#sql.ofSchedules(ids);
+    const found =
+      ids.length > fewDefinitions
+        ? [...(await readDefinitions(connection, ledger, calendars, { which }))]
+        : await readFewDefinitions(connection, ledger, calendars, which);
     const present = new Set(found.map((change) => (change.kind === 'defined' ? change.definition.scheduleId : change.scheduleId)));
     const gone = ids.filter((id) => !present.has(id));
     return [...found, ...gone.map((scheduleId) => ({ kind: 'dropped' as const, scheduleId }))];
