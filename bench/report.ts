@@ -88,7 +88,7 @@ export async function measure(name: string, benchmark: Benchmark, asked: Asked):
       processor: cpus()[0]?.model ?? 'unknown',
       cores: availableParallelism(),
       memoryGB: Math.round(totalmem() / 2 ** 30),
-      kernel: release(),
+      kernel: release().split('-')[0] ?? '',
       loadBefore: Math.round(loadBefore * 10) / 10,
     },
     versions: versions(),
