@@ -74,8 +74,12 @@ export class Together {
     const execution = await alone({ ...job, took: (ms) => (tookMs = ms) });
     const isShort = execution.outcome.state === 'succeeded' && tookMs !== undefined && tookMs <= shortMs;
     // What fails or is slow would only be in the others' way.
-    if (!isShort || !mayShare(job)) this.#lastMs.delete(key);
-    else if (this.#lastMs.size < mostKnown || this.#lastMs.has(key)) this.#lastMs.set(key, tookMs ?? 0);
+    this.#lastMs.delete(key);
+    if (isShort && mayShare(job)) this.#lastMs.set(key, tookMs ?? 0);
+    for (const oldest of this.#lastMs.keys()) {
+      if (this.#lastMs.size <= mostKnown) break;
+      this.#lastMs.delete(oldest);
+    }
     return execution;
   }
 
