@@ -15,6 +15,7 @@ import { parse } from '../../parser/parse.ts';
 import { print } from '../../parser/print.ts';
 import type { Caller } from '../access.ts';
 import type { JsonNode } from '../watcher/jsonText.ts';
+import { Courtesy } from './courtesy.ts';
 import type { Limits } from './limits.ts';
 import { Places } from './places.ts';
 import { problemOf, Refusal } from './problem.ts';
@@ -35,10 +36,8 @@ export type Parameters = Readonly<Record<string, string | number | boolean | nul
 
 /** More is not waited for: who is sent away at once knows more than who waits. */
 const longestWaitMs = 500;
-const lateMs = 20;
-const restMs = 20;
-/** Whoever reads is not kept from it for good by a scheduler that cannot keep its time. */
-const mostRestMs = 200;
+/** Nobody is kept from it for good by a scheduler that cannot keep its time. */
+const mostRestMs = { reading: 200, changing: 100 };
 /** Runs that somebody waits for. */
 const mostAwaiting = 200;
 /** Of each caller. */
@@ -54,9 +53,7 @@ export class Statements {
   readonly #awaiting: Places;
   #isClosed = false;
 
-  /** How late the scheduler was, when that was told last. */
-  #lateness = { lagMs: 0, toldAtMs: Number.NEGATIVE_INFINITY };
-  readonly #stop: () => void;
+  readonly #courtesy: Courtesy;
 
   constructor(engine: Engine, { readsAtOnce, changesAtOnce }: Pick<Limits, 'readsAtOnce' | 'changesAtOnce'>) {
     this.#engine = engine;
@@ -64,9 +61,7 @@ export class Statements {
     this.#reading = new Places({ most: readsAtOnce, clock, longestWaitMs });
     this.#changing = new Places({ most: changesAtOnce, clock, longestWaitMs });
     this.#awaiting = new Places({ most: mostAwaiting, clock, longestWaitMs: 0 });
-    this.#stop = engine.scheduler.events.on('tick:done', ({ lagMs }) => {
-      this.#lateness = { lagMs, toldAtMs: clock.monotonicMs() };
-    });
+    this.#courtesy = new Courtesy({ events: engine.scheduler.events, clock });
   }
 
   /** One of ours that changes nothing, with its values beside it. */
@@ -75,7 +70,7 @@ export class Statements {
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) return waiting;
     const answer = this.#reading.use(async () => {
-      await this.#giveWay();
+      await this.#courtesy.giveWay(mostRestMs.reading);
       // Who comes from here on asks for what is so from here on.
       this.#waiting.delete(key);
       return this.#with(reader, async (session) => rowsOf(await session.execute(sql, parameters)));
@@ -88,22 +83,13 @@ export class Statements {
     return answer;
   }
 
-  /** What is due comes first: while it is late, whoever reads waits a little. */
-  async #giveWay(): Promise<void> {
-    const { clock } = this.#engine;
-    const untilMs = clock.monotonicMs() + mostRestMs;
-    while (this.#isLate() && clock.monotonicMs() < untilMs) await clock.sleep(restMs);
-  }
-
-  #isLate(): boolean {
-    const { lagMs, toldAtMs } = this.#lateness;
-    return lagMs > lateMs && this.#engine.clock.monotonicMs() - toldAtMs < 1000;
-  }
-
   /** Throws a Refusal that names the statement. */
   async change(caller: Caller, statement: Statement): Promise<Carried> {
     const sql = textOf(statement);
-    return this.#changing.use(() => this.#with(caller, (session) => carryOut(session, sql)));
+    return this.#changing.use(async () => {
+      await this.#courtesy.giveWay(mostRestMs.changing);
+      return this.#with(caller, (session) => carryOut(session, sql));
+    });
   }
 
   /** The same for one that takes as long as a run does. An abort ends the wait. */
@@ -132,7 +118,7 @@ export class Statements {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#stop();
+    this.#courtesy.close();
     const sessions = [...this.#kept.values()].flat();
     this.#kept.clear();
     await Promise.all(sessions.map((session) => session.close()));
