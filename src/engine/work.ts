@@ -36,6 +36,7 @@ import { commitClosed } from './store/duckdb/fence.ts';
 import type { NativeDatabase } from './store/duckdb/native.ts';
 import type { Sql } from './store/duckdb/sql.ts';
 import { TableLocks } from './tableLocks.ts';
+import { Versions } from './versions.ts';
 
 export interface WorkerParts {
   readonly database: NativeDatabase;
@@ -49,8 +50,8 @@ export interface WorkerParts {
   fate(runId: string): Promise<Fate>;
 }
 
-/** Versions never change, so one that was read once is read for good; as many are kept as a busy file has schedules. */
-const mostVersions = 5_000;
+/** As many as a busy file has. */
+const mostSqlProcedures = 5_000;
 
 export class Worker {
   /** What `exe:` may name beside SQL and pipelines. */
@@ -62,7 +63,7 @@ export class Worker {
   readonly #locks = new TableLocks();
   /** Runs of pipelines at work. */
   readonly #pipelines = new TableLocks();
-  readonly #versions = new Map<string, Promise<Schedule>>();
+  readonly #versions: Versions;
   /** Folded names, as they were found when they last ran: whether a procedure is SQL does not stand in a run. */
   readonly #sqlProcedures = new Set<string>();
   #settings: Promise<Settings> | undefined;
@@ -71,6 +72,9 @@ export class Worker {
     this.#parts = parts;
     this.#together = new Together(parts);
     const { clock, database, environment } = parts;
+    this.#versions = new Versions(clock, (versions) =>
+      this.#withConnection((connection) => new Catalogue(connection, this.#parts.sql).scheduleVersions(versions)),
+    );
     this.executors = new Registry(clock);
     const folder = database.path === ':memory:' ? process.cwd() : dirname(database.path);
     this.handlers = new Handlers({ clock, folder, path: environment['PATH'] });
@@ -266,6 +270,8 @@ export class Worker {
       locked: async <T>(work: () => Promise<T>): Promise<T> => this.#locks.hold(await written(), work),
     };
     return this.#together.run(job, signal, async (alone) => {
+      // It may have stopped under those who shared a transaction.
+      await this.#parts.recover();
       const own = await connection.get();
       return admission.run('run', () => executeSql(own, sql, alone, clock, signal), signal);
     });
@@ -413,27 +419,17 @@ export class Worker {
   #learn(procedure: string, isSql: boolean): void {
     const key = nameKey(procedure);
     if (!isSql) this.#sqlProcedures.delete(key);
-    else if (this.#sqlProcedures.size < mostVersions) this.#sqlProcedures.add(key);
+    else if (this.#sqlProcedures.size < mostSqlProcedures) this.#sqlProcedures.add(key);
   }
 
   /** After ALTER, an opened run keeps its version. Asked once for all who begin at the same moment. */
   async #scheduleOf(run: OpenRun, connection: LateConnection): Promise<Schedule> {
-    if (run.scheduleId === null) return actionOf(run);
-    const key = `${run.scheduleId}.${run.scheduleVersion}`;
-    const known = this.#versions.get(key);
-    if (known !== undefined) return known;
-    const asked = this.#readVersion(run.scheduleId, run, connection);
-    this.#versions.set(key, asked);
-    asked.catch(() => this.#versions.delete(key));
-    for (const oldest of this.#versions.keys()) {
-      if (this.#versions.size <= mostVersions) break;
-      this.#versions.delete(oldest);
-    }
-    return asked;
-  }
-
-  async #readVersion(scheduleId: number, run: OpenRun, connection: LateConnection): Promise<Schedule> {
-    const schedule = await new Catalogue(await connection.get(), this.#parts.sql).scheduleVersion(scheduleId, run.scheduleVersion);
+    const { scheduleId, scheduleVersion: version } = run;
+    if (scheduleId === null) return actionOf(run);
+    // A question that failed is asked again by each for itself: then it is seen whether the database has stopped.
+    const schedule = await this.#versions
+      .of({ scheduleId, version })
+      .catch(async () => new Catalogue(await connection.get(), this.#parts.sql).scheduleVersion(scheduleId, version));
     if (schedule !== undefined) return schedule;
     throw new Diagnostic('undefined_object', `version ${run.scheduleVersion} of schedule ${run.schedule} is not in the file any more`);
   }

@@ -17,6 +17,7 @@ import { opensItself } from '../../guard.ts';
 import { type LineageEntry, withoutParameters } from '../../lineage.ts';
 import { callText, type Routine, shownParameters, shownSteps } from '../../routine.ts';
 import { type SettingName, Settings } from '../../settings.ts';
+import { type ScheduleVersion, versionKey } from '../../versions.ts';
 import type { Connection } from './connection.ts';
 import type { Sql } from './sql.ts';
 
@@ -283,6 +284,19 @@ export class Catalogue {
   }
 
   /** As a schedule was in one of its versions, also after ALTER and DROP. */
+  /** Those that are in the file, by `versionKey`. */
+  async scheduleVersions(versions: readonly ScheduleVersion[]): Promise<Map<string, Schedule>> {
+    const [only] = versions;
+    if (versions.length === 1 && only !== undefined) {
+      const schedule = await this.scheduleVersion(only.scheduleId, only.version);
+      return new Map(schedule === undefined ? [] : [[versionKey(only), schedule]]);
+    }
+    const ids = JSON.stringify(versions.map(({ scheduleId }) => scheduleId));
+    const numbers = JSON.stringify(versions.map(({ version }) => version));
+    const rows = await this.#connection.all<{ id: number; version: number; bound: string }>(this.#sql.scheduleVersions, { ids, numbers });
+    return new Map(rows.map(({ id, version, bound }) => [versionKey({ scheduleId: id, version }), JSON.parse(bound) as Schedule]));
+  }
+
   async scheduleVersion(scheduleId: number, version: number): Promise<Schedule | undefined> {
     const [row] = await this.#connection.all<{ bound: string }>(this.#sql.scheduleVersion, { id: scheduleId, version });
     return row === undefined ? undefined : (JSON.parse(row.bound) as Schedule);
