@@ -1,6 +1,6 @@
 // What it takes to open a run of a stored schedule: the definition as the scheduler knows it, and an id.
 
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import type { Instant } from '../core/instant.ts';
 import { runId } from '../core/runId.ts';
 import type { Definition } from '../scheduler/schedule.ts';
@@ -15,8 +15,17 @@ export function definitionOf({ scheduleId, name, version, enabled, effectiveFrom
 
 let sequence = 0;
 
+/** Asked for by the piece: 10 bytes at a time took longer than all else of an id, and 10,000 schedules may be due at one instant. */
+const random = Buffer.alloc(4000);
+let used = random.length;
+
 /** In the order of time, and of being made within one millisecond. */
 export function newRunId(at: Instant): string {
   sequence = (sequence + 1) & 0xfff;
-  return runId(at, sequence, randomBytes(10));
+  if (used === random.length) {
+    randomFillSync(random);
+    used = 0;
+  }
+  used += 10;
+  return runId(at, sequence, random.subarray(used - 10, used));
 }
