@@ -1,6 +1,6 @@
-// So many at once, the others in a line that is short in time: it takes nobody more when its head has waited for a while. Whoever comes
-// then is told at once when to come again, which is later the more are sent away: five hundred who all came again after a second would
-// be another load on top of the one that there is.
+// So many at once, the others in a line that is short in time, by what those before them took. Whoever would wait for longer is told at
+// once when to come again, which is later the more are sent away: five hundred who all came again after a second would be another load
+// on top of the one that there is.
 
 import { Diagnostic } from '../../core/diagnostic.ts';
 import type { Clock } from '../../scheduler/clock.ts';
@@ -15,8 +15,10 @@ export interface PlacesOptions {
 
 export class Places {
   readonly #options: PlacesOptions;
-  readonly #waiting: { readonly sinceMs: number; admit(): void }[] = [];
+  readonly #waiting: (() => void)[] = [];
   #taken = 0;
+  /** How long each takes, the last ones most. */
+  #eachMs = 0;
   /** Of this second. */
   #counted = { sinceMs: Number.NEGATIVE_INFINITY, served: 0, refused: 0 };
   #retryAfterSeconds = 1;
@@ -28,24 +30,25 @@ export class Places {
   async use<T>(work: () => Promise<T>): Promise<T> {
     if (this.#taken < this.#options.most) this.#taken += 1;
     else await this.#wait();
+    const { clock } = this.#options;
+    const beganMs = clock.monotonicMs();
     try {
       return await work();
     } finally {
+      this.#eachMs += (clock.monotonicMs() - beganMs - this.#eachMs) * newShare;
       this.#count().served += 1;
       const next = this.#waiting.shift();
       // Whoever waits longest has this place.
       if (next === undefined) this.#taken -= 1;
-      else next.admit();
+      else next();
     }
   }
 
   #wait(): Promise<void> {
-    const { clock, longestWaitMs } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const [head] = this.#waiting;
-    const isLong = head === undefined ? longestWaitMs <= 0 : nowMs - head.sinceMs > longestWaitMs;
-    if (isLong || this.#waiting.length >= mostWaiting) throw this.#refusal();
-    return new Promise((resolve) => this.#waiting.push({ sinceMs: nowMs, admit: resolve }));
+    const { most, longestWaitMs } = this.#options;
+    const waitMs = ((this.#waiting.length + 1) * this.#eachMs) / most;
+    if (longestWaitMs <= 0 || waitMs > longestWaitMs || this.#waiting.length >= mostWaiting) throw this.#refusal();
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   #refusal(): Refusal {
@@ -68,6 +71,7 @@ export class Places {
   }
 }
 
-/** Before the head of the line has waited for long, thousands may come. */
+/** Before it is known how long they take, thousands may come. */
 const mostWaiting = 1000;
+const newShare = 0.2;
 const longestAwaySeconds = 10;
