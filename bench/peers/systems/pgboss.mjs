@@ -7,10 +7,10 @@ import { lastingPool } from './postgres.mjs';
 export async function open({ server, tuned = false, kind = 'noop', fresh = true }) {
   const pool = lastingPool(server);
   if (fresh) await pool.query('DROP SCHEMA IF EXISTS pgboss CASCADE');
-  const own = await boss(server, tuned);
+  const own = await begin(server, tuned);
   if (fresh) await own.createQueue('bench');
   const [{ partition_name: table = 'job' } = {}] = (await pool.query("SELECT partition_name FROM pgboss.queue WHERE name = 'bench'")).rows;
-  let workers = [];
+  let worker;
   let before = 0;
 
   const count = async () => Number((await pool.query(`SELECT count(*) FROM pgboss.${table} WHERE state = 'completed'`)).rows[0].count);
@@ -31,22 +31,25 @@ export async function open({ server, tuned = false, kind = 'noop', fresh = true 
     async work({ concurrency, started }) {
       before = await count();
       const options = tuned ? { batchSize: 100, pollingIntervalSeconds: 0.5 } : { batchSize: 1, pollingIntervalSeconds: 2 };
+      // One of its own, because to stop it is the only way to wait for the end of its workers.
+      const boss = await begin(server, tuned);
+      worker = boss;
       const add = async () => {
         let id;
         const handler = async (jobs) => {
           for (const { data } of jobs) started(data.id, data.nominal);
-          if (kind === 'sql') for (const _ of jobs) await own.getDb().executeSql('SELECT 1', []);
-          if (tuned && jobs.length === options.batchSize) own.notifyWorker(id);
+          if (kind === 'sql') for (const _ of jobs) await boss.getDb().executeSql('SELECT 1', []);
+          if (tuned && jobs.length === options.batchSize) boss.notifyWorker(id);
         };
-        id = await own.work('bench', options, handler);
-        return id;
+        id = await boss.work('bench', options, handler);
       };
-      workers = await Promise.all(Array.from({ length: concurrency }, add));
+      await Promise.all(Array.from({ length: concurrency }, add));
     },
     completed: async () => (await count()) - before,
     kept: () => count(),
     async rest() {
-      for (const id of workers.splice(0)) await own.offWork({ id });
+      await worker?.stop({ graceful: true, wait: true, timeout: 10_000 });
+      worker = undefined;
     },
     async clear() {
       await pool.query(`TRUNCATE pgboss.${table}`);
@@ -78,10 +81,10 @@ export async function open({ server, tuned = false, kind = 'noop', fresh = true 
   };
 }
 
-async function boss({ port }, tuned) {
+async function begin({ port }, tuned) {
   const options = { host: '127.0.0.1', port, user: 'postgres', password: '', database: 'postgres', max: 40 };
-  const own = new PgBoss({ ...options, ...(tuned ? { cronMonitorIntervalSeconds: 1, cronWorkerIntervalSeconds: 1 } : {}) });
-  own.on('error', () => {});
-  await own.start();
-  return own;
+  const boss = new PgBoss({ ...options, ...(tuned ? { cronMonitorIntervalSeconds: 1, cronWorkerIntervalSeconds: 1 } : {}) });
+  boss.on('error', () => {});
+  await boss.start();
+  return boss;
 }
