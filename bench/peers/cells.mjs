@@ -220,7 +220,7 @@ function ranked({ row, durability, entries }) {
 function textOf({ value, noise, unit, cpuUs, incorrect, note }) {
   if (incorrect !== undefined) return `incorrect: ${incorrect}`;
   const cpu = cpuUs === undefined ? '' : `  ${shown(cpuUs)} us of CPU each`;
-  return `${shown(value).padStart(9)} ${unit.padEnd(4)} ${`+-${shown(noise)}`.padEnd(9)}${cpu}${note === undefined ? '' : `  ${note}`}`;
+  return `${shown(value).padStart(9)} ${unit.padEnd(4)} ${(noise === undefined ? '' : `+-${shown(noise)}`).padEnd(9)}${cpu}${note === undefined ? '' : `  ${note}`}`;
 }
 
 function entriesOf(cell) {
@@ -272,17 +272,19 @@ function lostNote(counts) {
   return most === 0 ? {} : { note: `up to ${most} of the fires in between never came` };
 }
 
+/** What is incorrect has no figure: it stands in the tables, and in a list of its own. */
 export function figuresOf(cells) {
-  return cells.flatMap(entriesOf).map(({ table, row, system, durability, value, noise, unit, cpuUs, incorrect, note }) => {
-    const where = { what: `${row}: ${system}`, group: `${titles[table][0]} (${durability})` };
-    if (incorrect !== undefined) return { ...where, value: null, unit, note: `incorrect: ${incorrect}` };
-    return {
-      ...where,
+  const correct = cells.flatMap(entriesOf).filter(({ incorrect }) => incorrect === undefined);
+  return correct.map(({ table, row, system, durability, value, noise, unit, cpuUs, note }) => {
+    const beside = cpuUs === undefined ? note : `${shown(cpuUs)} us of CPU each`;
+    const figure = {
+      what: `${row}: ${system}`,
+      group: `${titles[table][0]} (${durability})`,
       value,
       unit,
-      noise,
-      ...(cpuUs === undefined ? { ...(note === undefined ? {} : { note }) } : { note: `${shown(cpuUs)} us of CPU each` }),
+      ...(noise === undefined ? {} : { noise }),
     };
+    return beside === undefined ? figure : { ...figure, note: beside };
   });
 }
 
@@ -296,7 +298,7 @@ export function ratiosOf(cells) {
   const ratio = (what, a, b, more = {}) => {
     if (a === undefined || b === undefined) return [];
     const value = a.value / b.value;
-    return [{ what, value, unit: 'x', noise: value * (a.noise / a.value + b.noise / b.value), group, ...more }];
+    return [{ what, value, unit: 'x', noise: value * ((a.noise ?? 0) / a.value + (b.noise ?? 0) / b.value), group, ...more }];
   };
   const noteOf = (a, b) => (a === undefined || b === undefined ? {} : { note: `${a.row} beside ${b.row}` });
   const against = (table, system, what, atLeast) => {
@@ -329,5 +331,6 @@ export function shown(value) {
 function median(values) {
   const sorted = Float64Array.from(values).sort();
   const at = (share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)];
-  return { value: at(0.5), noise: (at(0.75) - at(0.25)) / 2 };
+  // Of one round nobody knows how much it varies.
+  return values.length < 2 ? { value: at(0.5) } : { value: at(0.5), noise: (at(0.75) - at(0.25)) / 2 };
 }

@@ -58,7 +58,12 @@ async function main() {
 
   const ratios = ratiosOf(cells);
   const tables = tablesOf(cells);
-  console.log(`\n${tables.map(printed).join('\n')}`);
+  console.log(
+    `\n${tables
+      .filter(({ blocks }) => blocks.length > 0)
+      .map(printed)
+      .join('\n')}`,
+  );
   for (const { what, value, noise, budget, note } of ratios) {
     const verdict =
       budget === undefined
@@ -90,6 +95,7 @@ async function main() {
       'durable: Cuckoo as it always is, Redis appendfsync always, PostgreSQL synchronous_commit on; relaxed: Redis appendfsync everysec',
     settings,
     figures: [...ratios, ...figuresOf(cells)],
+    incorrect: broken.map(({ name, results }) => ({ name, why: results.find(({ incorrect }) => incorrect !== undefined)?.incorrect })),
     tables,
   };
   mkdirSync(join(here, '../results'), { recursive: true });
@@ -158,9 +164,9 @@ function begin(asked) {
   const gone = new Promise((resolve) => child.once('exit', resolve));
   const answer = new Promise((resolve, reject) => {
     const late = setTimeout(() => {
-      reject(new Error('no answer after 5 minutes'));
+      reject(new Error('no answer after 15 minutes'));
       child.kill('SIGKILL');
-    }, 300_000);
+    }, 900_000);
     child.on('message', (message) => {
       if (message.fire) fires.push(message.fire);
       if (message.answer) resolve(message.answer);
