@@ -83,7 +83,7 @@ export async function open({ folder, kind = 'noop', workers, fresh = true }) {
       const [[count]] = await run("SELECT count(*)::INTEGER FROM cron.schedules WHERE name LIKE 's%'");
       return count;
     },
-    everySecond: () => run("UPSERT SCHEDULE second ( sched: every 1s, handler: 'noop', overlap: queue )"),
+    everySecond: () => run("UPSERT SCHEDULE second ( sched: every 1s, handler: 'noop', catchup: all, overlap: queue )"),
     close: () => running.close(),
   };
 }
