@@ -283,8 +283,7 @@ export class Catalogue {
     });
   }
 
-  /** As a schedule was in one of its versions, also after ALTER and DROP. */
-  /** Those that are in the file, by `versionKey`. */
+  /** As schedules were in these versions, also after ALTER and DROP: those that are in the file, by `versionKey`. */
   async scheduleVersions(versions: readonly ScheduleVersion[]): Promise<Map<string, Schedule>> {
     const [only] = versions;
     if (versions.length === 1 && only !== undefined) {
@@ -293,8 +292,17 @@ export class Catalogue {
     }
     const ids = JSON.stringify(versions.map(({ scheduleId }) => scheduleId));
     const numbers = JSON.stringify(versions.map(({ version }) => version));
-    const rows = await this.#connection.all<{ id: number; version: number; bound: string }>(this.#sql.scheduleVersions, { ids, numbers });
-    return new Map(rows.map(({ id, version, bound }) => [versionKey({ scheduleId: id, version }), JSON.parse(bound) as Schedule]));
+    const rows = await this.#connection.all<{ id: number; version: number; bound: string | null }>(this.#sql.scheduleVersions, {
+      ids,
+      numbers,
+    });
+    const found = new Map<string, Schedule>();
+    for (const { id: scheduleId, version, bound } of rows) {
+      // Older files did not keep it: the schedule, as it is, has it.
+      const schedule = bound === null ? await this.scheduleVersion(scheduleId, version) : (JSON.parse(bound) as Schedule);
+      if (schedule !== undefined) found.set(versionKey({ scheduleId, version }), schedule);
+    }
+    return found;
   }
 
   async scheduleVersion(scheduleId: number, version: number): Promise<Schedule | undefined> {

@@ -71,12 +71,15 @@ export function sqlFor(database: string, overrules: Overrules = new Map()) {
       SELECT coalesce(v.bound, s.bound)::VARCHAR AS bound
       FROM ${ledger}.schedule_version v LEFT JOIN ${ledger}.schedule s ON s.schedule_id = v.schedule_id
       WHERE v.schedule_id = $id AND v.version = $version AND coalesce(v.bound, s.bound) IS NOT NULL LIMIT 1`,
+    // Which rows they are is asked first, of two narrow columns: in one step DuckDB reads the bound values of all versions there are
+    // (32 among a million: 430 ms of processor time and a gigabyte, so 2).
     scheduleVersions: `
-      SELECT v.schedule_id::DOUBLE AS id, v.version::DOUBLE AS version, coalesce(v.bound, s.bound)::VARCHAR AS bound
-      FROM ${ledger}.schedule_version v LEFT JOIN ${ledger}.schedule s ON s.schedule_id = v.schedule_id
-      SEMI JOIN (SELECT unnest($ids::JSON::BIGINT[]) AS schedule_id, unnest($numbers::JSON::BIGINT[]) AS version) AS asked
-        ON asked.schedule_id = v.schedule_id AND asked.version = v.version
-      WHERE coalesce(v.bound, s.bound) IS NOT NULL`,
+      SELECT schedule_id::DOUBLE AS id, version::DOUBLE AS version, bound::VARCHAR AS bound
+      FROM ${ledger}.schedule_version WHERE rowid IN (
+        SELECT v.rowid FROM ${ledger}.schedule_version v
+        SEMI JOIN (SELECT unnest($ids::JSON::BIGINT[]) AS schedule_id, unnest($numbers::JSON::BIGINT[]) AS version) AS asked
+          ON asked.schedule_id = v.schedule_id AND asked.version = v.version
+      )`,
 
     routine: `SELECT ${routine} FROM ${ledger}.routine WHERE name_key = $key`,
     routines: `SELECT ${routine} FROM ${ledger}.routine ORDER BY name_key ASC NULLS LAST`,

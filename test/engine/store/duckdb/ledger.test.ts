@@ -5,6 +5,7 @@ import { Connection } from '../../../../src/engine/store/duckdb/connection.ts';
 import { cancelWaiting, commitClosed, rememberTransaction } from '../../../../src/engine/store/duckdb/fence.ts';
 import { DuckLedger } from '../../../../src/engine/store/duckdb/ledger.ts';
 import { duckdb } from '../../../../src/engine/store/duckdb/native.ts';
+import { versionKey } from '../../../../src/engine/versions.ts';
 import type { QueueDefinition } from '../../../../src/scheduler/ports.ts';
 import type { Closing } from '../../../../src/scheduler/run.ts';
 import { TestDatabase, test } from '../../../support/database.ts';
@@ -172,6 +173,32 @@ describe('the ledger on DuckDB, beside others', () => {
     const calls = [];
     for (const version of [1, 2, 3, 4, 5]) calls.push((await catalogue.scheduleVersion(1, version))?.target.call);
     expect(calls).toEqual(['SELECT 1', 'SELECT 2', 'SELECT 2', undefined, undefined]);
+    await connection.close();
+  });
+
+  test('tells many versions at once, and of an older file, which kept none, the schedule as it is', async ({ db }) => {
+    await db.run(
+      "UPSERT SCHEDULE s ( sql: 'SELECT 1' )",
+      "ALTER SCHEDULE s SET ( sql: 'SELECT 2' )",
+      "UPSERT SCHEDULE old ( sql: 'SELECT 3' )",
+    );
+    const connection = await connectionOf(db);
+    await connection.run("UPDATE cuckoo_ledger.schedule_version SET bound = NULL WHERE schedule = 'old'");
+    const asked = [
+      { scheduleId: 1, version: 1 },
+      { scheduleId: 1, version: 2 },
+      { scheduleId: 1, version: 3 },
+      { scheduleId: 2, version: 1 },
+      { scheduleId: 3, version: 1 },
+    ];
+    const found = await new Catalogue(connection, db.engine.sql).scheduleVersions(asked);
+    expect(asked.map((version) => found.get(versionKey(version))?.target.call)).toEqual([
+      'SELECT 1',
+      'SELECT 2',
+      undefined,
+      'SELECT 3',
+      undefined,
+    ]);
     await connection.close();
   });
 
