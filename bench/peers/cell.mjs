@@ -84,7 +84,7 @@ async function late(system, { count, concurrency, roots }) {
       seen.set(id, (seen.get(id) ?? 0) + 1);
     },
   });
-  const neededMs = 1.5 * ((await system.laterMs?.(count)) ?? 0);
+  const neededMs = 1.3 * ((await system.laterMs?.(count)) ?? 0);
   instant = Math.ceil((Date.now() + neededMs) / 1000 + 2) * 1000;
   await system.later(count, instant);
   const registeredAt = Date.now();
