@@ -102,7 +102,7 @@ function startOf(
     const isLast = round === rounds;
     // Idle for longer than `check_interval`, the longest sleep, so that the wheel turns in it.
     const window = isLast
-      ? { settleMs: 2000, idleMs: full ? 60_000 : 32_000, changes: full ? 100 : 30 }
+      ? { settleMs: 2000, idleMs: full ? 60_000 : schedules >= 1_000_000 ? 32_000 : 5_000, changes: full ? 100 : 30 }
       : { settleMs: 1000, idleMs: 100, changes: 0 };
     const start = child<Started>('start', path, { at: times.made, ...window });
     holds(`${named(schedules)}: schedules armed`, start.armed >= schedules, true);
