@@ -15,7 +15,7 @@ const sizes = {
   },
   plain: {
     rounds: 3,
-    seconds: 0.6,
+    seconds: 1,
     probe: 100,
     most: 20_000,
     late: 1000,
