@@ -170,15 +170,18 @@ describe('many modules', () => {
 });
 
 describe('priority', () => {
-  withDatabase('a thread gives way to the scheduler, and a process too', async ({ db }) => {
+  withDatabase('a thread that computes gives way to the scheduler, a short run does not, and a process does', async ({ db }) => {
     const path = writeHandler(
       db,
       'niceness.mjs',
-      "return Number((await import('node:fs')).readFileSync('/proc/thread-self/stat', 'utf8').split(') ')[1].split(' ')[16]);",
+      `const { readFileSync } = await import('node:fs');
+       const niceness = () => Number(readFileSync('/proc/thread-self/stat', 'utf8').split(') ')[1].split(' ')[16]);
+       while (context.params.computes && niceness() === 0);
+       return niceness();`,
     );
-    expect(await runHandler(db, path)).toMatchObject({ result: '5' });
-    expect(await runHandler(db, path, 'isolation: process')).toMatchObject({ result: '5' });
-
+    expect(await runHandler(db, path, 'params: { computes: false }')).toMatchObject({ result: '0' });
+    expect(await runHandler(db, path, 'params: { computes: true }, timeout: 20s')).toMatchObject({ result: '5' });
+    expect(await runHandler(db, path, 'isolation: process, params: { computes: false }')).toMatchObject({ result: '5' });
     expect(getPriority()).toBe(0);
   });
 });

@@ -11,6 +11,7 @@ import type { Tinypool } from 'tinypool';
 import { Diagnostic } from '../../../core/diagnostic.ts';
 import type { Clock, Timer } from '../../../scheduler/clock.ts';
 import { type Resources, type Task, TaskEnd } from '../executor.ts';
+import { computedMs, letThreadGiveWay } from '../niceness.ts';
 import { attend, type GuestAnswer } from './attendant.ts';
 import { entryOf } from './entry.ts';
 import type { ThreadTask } from './guest/thread.ts';
@@ -25,6 +26,8 @@ export const graceMs = 1_000;
 const idleMs = 10_000;
 /** So many modules whose threads have nothing to do keep them. */
 const mostIdlePools = 8;
+/** Between two looks at what the thread of a run computes. */
+const lookEveryMs = 100;
 /** More at once wait for a thread; the scheduler's `workers` are fewer. */
 const mostThreads = 256;
 
@@ -198,7 +201,7 @@ class ThreadRun {
   readonly #task: Task;
   readonly #module: HandlerModule;
   readonly #clock: Clock;
-  readonly #counts = new Int32Array(new SharedArrayBuffer(16));
+  readonly #counts = new Int32Array(new SharedArrayBuffer(20));
   #settle: (answer: GuestAnswer) => void = () => {};
   readonly #answered: Promise<GuestAnswer>;
 
@@ -249,6 +252,7 @@ class ThreadRun {
     };
     task.signal.addEventListener('abort', onAbort, { once: true });
     if (task.signal.aborted) onAbort();
+    const watch = this.#watchComputing();
     const assignment: ThreadTask = { module: this.#module, values: valuesOf(task), port: port2, counts };
     const running = pool.run(assignment, { transferList: [port2], signal: stop.signal }).then(
       () => undefined,
@@ -269,8 +273,27 @@ class ThreadRun {
     } finally {
       task.signal.removeEventListener('abort', onAbort);
       timer?.cancel();
+      watch();
       port.close();
     }
+  }
+
+  /** One that computes and computes gives way, for as long as its thread lasts; a short one is not slowed down. Answers how to stop. */
+  #watchComputing(): () => void {
+    let before: number | undefined;
+    let timer: Timer;
+    const look = (): void => {
+      const thread = Atomics.load(this.#counts, 4);
+      const now = computedMs(thread);
+      if (now !== undefined && before !== undefined && now - before > lookEveryMs / 2) {
+        letThreadGiveWay(thread);
+        return;
+      }
+      before = now;
+      timer = this.#clock.after(lookEveryMs, look, { keepsProcessAlive: false });
+    };
+    timer = this.#clock.after(lookEveryMs, look, { keepsProcessAlive: false });
+    return () => timer.cancel();
   }
 
   async #endsSoon(end: Promise<void>): Promise<boolean> {

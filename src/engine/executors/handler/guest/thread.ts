@@ -1,27 +1,28 @@
 // What a thread of the pool does with a task: one run of a handler. The port is the run's own, and closes with it.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { type MessagePort, threadId } from 'node:worker_threads';
-import { giveWay } from '../../niceness.ts';
 import type { Assignment, FromGuest, ToGuest } from '../messages.ts';
 import { Guest, type Used, type Wire } from './guest.ts';
 
 export interface ThreadTask extends Assignment {
   readonly port: MessagePort;
-  /** How many messages with lines were sent, and how many were heard; whether the run has begun, and in which thread. */
+  /** How many messages with lines were sent, and how many were heard; whether the run has begun, in which thread, and the system's number of it. */
   readonly counts: Int32Array;
 }
 
 /** So many messages with lines may be on their way: a flood waits here, as it would before a full pipe. */
 const mostUnheard = 16;
 
-giveWay();
+/** The number that the system knows this thread by; 0 where it does not tell. */
+const systemThread = systemThreadId();
 
 const guest = new Guest(used);
 let current: Wire | undefined;
 
 export default async function run({ port, counts, ...assignment }: ThreadTask): Promise<void> {
   Atomics.store(counts, 3, threadId);
+  Atomics.store(counts, 4, systemThread);
   Atomics.store(counts, 2, 1);
   const wire = wireOf(port, counts);
   current = wire;
@@ -45,6 +46,15 @@ function wireOf(port: MessagePort, counts: Int32Array): Wire {
     },
     hear: (listener) => port.on('message', (message: ToGuest) => listener(message)),
   };
+}
+
+function systemThreadId(): number {
+  try {
+    return Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0] ?? 0);
+  } catch {
+    // Not Linux.
+    return 0;
+  }
 }
 
 /** The CPU time of this thread alone; where the system does not show it nobody knows. */
