@@ -14,12 +14,15 @@ const folder = mkdtempSync(join(tmpdir(), 'cuckoo-sql-'));
 
 const insert = 'INSERT INTO noted VALUES (1)';
 const bodies = {
-  heavy: 'SELECT sum(hash(i)) FROM numbers',
-  longer: 'SELECT count(DISTINCT hash(i) % 100000) FROM numbers',
+  heavy: 'SELECT count(DISTINCT hash(i) % 100000) FROM numbers',
+  longer: 'SELECT count(DISTINCT hash(i) % 2000000) FROM numbers',
 };
 const shape = ['CREATE TABLE noted(i INTEGER)', 'CREATE TABLE numbers AS SELECT range AS i FROM range(4000000)'];
 
-const bare = await (await DuckDBInstance.create(join(folder, 'bare.duckdb'), { threads: '2' })).connect();
+const atOnce = 4;
+const instance = await DuckDBInstance.create(join(folder, 'bare.duckdb'), { threads: '2' });
+const bare = await instance.connect();
+const others = await Promise.all(Array.from({ length: atOnce }, () => instance.connect()));
 for (const statement of shape) await bare.run(statement);
 const engine = await openEngine(join(folder, 'my.duckdb'), { zone: 'UTC', poolSize: 24, graceMs: 0 });
 const session = await engine.session({ actor: 'bench', admin: true });
@@ -44,11 +47,11 @@ async function cost(count, work) {
   return { perSecond: (count * 1000) / ms, wallMs: ms / count, cpuMs: (user + system) / 1000 / count };
 }
 
-async function byHand(count, body) {
+async function byHand(count, body, connection = bare) {
   for (let at = 0; at < count; at += 1) {
-    await bare.run('BEGIN');
-    await bare.run(body);
-    await bare.run('COMMIT');
+    await connection.run('BEGIN');
+    await connection.run(body);
+    await connection.run('COMMIT');
   }
 }
 
@@ -110,6 +113,9 @@ try {
     for (const [name, body] of Object.entries(bodies)) {
       await measured(`${name} by hand`, heavy, () => byHand(heavy, body));
       await measured(`${name} as runs`, heavy, () => oneByOne(heavy, large[name]));
+      const many = heavy * atOnce;
+      await measured(`${name} by hand, ${atOnce} at once`, many, () => Promise.all(others.map((each) => byHand(heavy, body, each))));
+      await measured(`${name} as runs, ${atOnce} at once`, many, await waiting(many, large[name]));
     }
   }
   const [accounts] = await run(`
@@ -121,6 +127,6 @@ try {
 } finally {
   await session.close();
   await engine.close();
-  bare.closeSync();
+  for (const connection of [bare, ...others]) connection.closeSync();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -33,9 +33,9 @@ export const run: Benchmark = async ({ full, args }) => {
   const hand = of('by hand', ({ cpuMs }) => cpuMs);
   /** Of the same round, because a busier machine hits both. */
   const added = (name: string): number[] => of(name, ({ cpuMs }) => cpuMs).map((cpuMs, round) => cpuMs - (hand[round] ?? Number.NaN));
-  const ratio = (name: string): number[] => {
-    const own = of(`${name} as runs`, ({ wallMs }) => wallMs);
-    return of(`${name} by hand`, ({ wallMs }) => wallMs).map((wallMs, round) => wallMs / (own[round] ?? Number.NaN));
+  const ratio = (name: string, how: string): number[] => {
+    const own = of(`${name} as runs${how}`, ({ wallMs }) => wallMs);
+    return of(`${name} by hand${how}`, ({ wallMs }) => wallMs).map((wallMs, round) => wallMs / (own[round] ?? Number.NaN));
   };
   const waiting = Object.keys(costs).filter((name) => name.startsWith('waiting'));
   const budget = { atMost: addedBudgetMs };
@@ -44,10 +44,19 @@ export const run: Benchmark = async ({ full, args }) => {
     { group: 'One INSERT', what: 'a run alone: added, opening included', unit: 'ms CPU', budget, ...median(added('run alone')) },
     ...waiting.map((name): Figure => ({ group: 'One INSERT', what: `${name}: added`, unit: 'ms CPU', budget, ...median(added(name)) })),
     ...waiting.map((name): Figure => ({ group: 'Rate', what: name, unit: 'runs/s', ...median(of(name, ({ perSecond }) => perSecond)) })),
-    ...(['heavy', 'longer'] as const).map((name): Figure => {
+    ...(['heavy', 'longer'] as const).flatMap((name): Figure[] => {
       const ms = median(of(`${name} by hand`, ({ wallMs }) => wallMs)).value;
       const what = `a query of ${ms.toFixed(0)} ms: by hand / as a run`;
-      return { group: 'Queries', what, unit: 'times', budget: { atLeast: 0.95 }, ...median(ratio(name)) };
+      return [
+        { group: 'Queries', what: `${what}, one after the other`, unit: 'times', ...median(ratio(name, '')) },
+        {
+          group: 'Queries',
+          what: `${what}, four at once`,
+          unit: 'times',
+          budget: { atLeast: 0.95 },
+          ...median(ratio(name, ', 4 at once')),
+        },
+      ];
     }),
   ];
   return figures;
