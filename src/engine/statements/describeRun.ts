@@ -4,6 +4,7 @@
 import type { JsonValue } from '../../core/jsonValue.ts';
 import type { RunIdStatement } from '../../parser/ast.ts';
 import { nameOf, type OpenRun } from '../../scheduler/run.ts';
+import type { Schedule } from '../../scheduler/schedule.ts';
 import type { Result } from '../result.ts';
 import { shownParameters } from '../routine.ts';
 import { among } from '../store/duckdb/ledgerRows.ts';
@@ -43,6 +44,7 @@ class Page {
   readonly #run: OpenRun;
   readonly #closed: ClosedAttempt | undefined;
   readonly #context: StatementContext;
+  #schedule: Promise<Schedule | undefined> | undefined;
 
   constructor({ row, attempts, zone }: PageParts, context: StatementContext) {
     const { named } = attempts;
@@ -96,6 +98,14 @@ class Page {
     return properties.filter(([, value]) => value !== '');
   }
 
+  /** As it was when the run was opened. */
+  #definition(): Promise<Schedule | undefined> {
+    const { scheduleId, scheduleVersion } = this.#run;
+    this.#schedule ??=
+      scheduleId === null ? Promise.resolve(undefined) : this.#context.catalogue.scheduleVersion(scheduleId, scheduleVersion);
+    return this.#schedule;
+  }
+
   #state(): string {
     const state = this.#text('state');
     const { engine, now } = this.#context;
@@ -129,8 +139,8 @@ class Page {
 
   /** `2 of 4` */
   async #attempt(): Promise<string> {
-    const { attempt, scheduleId, scheduleVersion } = this.#run;
-    const schedule = scheduleId === null ? undefined : await this.#context.catalogue.scheduleVersion(scheduleId, scheduleVersion);
+    const { attempt } = this.#run;
+    const schedule = await this.#definition();
     const most =
       schedule === undefined ? 0 : 1 + (schedule.retry.maxRetries ?? (await this.#context.catalogue.settings()).number('max_retries'));
     const which = attempt > most ? String(attempt) : `${attempt} of ${most}`;
@@ -169,8 +179,7 @@ class Page {
 
   /** What it was given: of secrets, where they come from. */
   async #params(): Promise<string> {
-    const { scheduleId, scheduleVersion } = this.#run;
-    const schedule = scheduleId === null ? undefined : await this.#context.catalogue.scheduleVersion(scheduleId, scheduleVersion);
+    const schedule = await this.#definition();
     const replaced = Object.entries(this.#run.params).map(([name, value]) => [name, { kind: 'literal', value }] as const);
     const given = shownParameters({ ...schedule?.params, ...Object.fromEntries(replaced) });
     return Object.keys(given).length === 0 ? '' : JSON.stringify(given);
@@ -178,6 +187,7 @@ class Page {
 
   /** A line for each step, those that earlier attempts have done too; of a for_each how many items ended how. */
   async #steps(): Promise<string> {
+    if (this.#run.exe !== 'pipeline') return '';
     const ids = this.#attempts.closed.filter(({ run }) => run.attempt <= this.#run.attempt).map(({ run }) => run);
     const runs = new Map([...ids, this.#run].map((run) => [run.runId, run]));
     const rows = await this.#context.connection.all(

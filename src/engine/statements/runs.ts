@@ -61,6 +61,7 @@ async function findId(written: StringValue, context: StatementContext): Promise<
     });
   }
   if (digits.length > idDigits) throw noRun(written);
+  if (digits.length === idDigits) return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   const { rows } = await context.connection.table(
     runSql(context.sql.ledger).idsBetween(digits.padEnd(idDigits, '0'), digits.padEnd(idDigits, 'f')),
   );
