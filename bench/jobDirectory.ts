@@ -82,7 +82,7 @@ async function measured(
   return [
     { group, what: 'each, until it is scheduled', value: took / count, unit: 'ms' },
     { group, what: 'each, of processor time', value: usedMs / count, unit: 'ms', note: 'beyond what the others take' },
-    { group, what: 'one more, in the middle of it', value: waited / 1000, unit: 's', note: 'a transaction takes half a second' },
+    { group, what: 'one more, in the middle of it', value: waited / 1000, unit: 's', note: 'behind the transaction at work' },
     { group, what: 'a change of one, when all are there', value: changeMs / 1000, unit: 's', budget: { atMost: 2 } },
     { group, what: 'a start with all of them unchanged', value: restartMs / 1000, unit: 's' },
     { group, what: 'memory of the process', value: rss / 1e6, unit: 'MB' },
