@@ -107,7 +107,14 @@ export function printed({ benchmark, figures, seconds, machine }: Report): strin
     const { what, value, unit, noise, budget, note } = figure;
     const budgeted = budget === undefined ? '' : `${'atMost' in budget ? 'at most' : 'at least'} ${shown(Object.values(budget)[0])}`;
     const spread = noise === undefined ? '' : `+-${shown(noise)}`;
-    const cells = [what.padEnd(64), shown(value).padStart(10), spread.padStart(9), unit.padEnd(8), budgeted.padEnd(18), verdict(figure) ?? ''];
+    const cells = [
+      what.padEnd(64),
+      shown(value).padStart(10),
+      spread.padStart(9),
+      unit.padEnd(8),
+      budgeted.padEnd(18),
+      verdict(figure) ?? '',
+    ];
     return `${cells.join(' ').trimEnd()}${note === undefined ? '' : `  (${note})`}`;
   });
   return [`${benchmark} (${seconds} s, load before ${machine.loadBefore})`, ...lines, ''].join('\n');
