@@ -42,8 +42,7 @@ Without company for the queries (see sql) the median is 5.3 ms instead of 6.3. N
 run_id = ..\` and \`DESCRIBE RUN\` compare ids as they are stored. Next: a change in DuckDB; a second, textual column would nearly double the history.`,
   daemon: `**Why fires are later than 50 ms beside 500 clients.** Both cores are taken: 500 handlers a second in threads and their ledger need 0.6 to 0.8 of a core, and each read 5 to 40 ms of CPU, because the lists aggregate the history of the schedules they show.
 Whoever would wait for more than half a second is told so (429); lists are let in one at a time. Next: a row for each schedule with its newest close, so that lists need no history.`,
-  jobDirectory: `**Why the others are later than 50 ms meanwhile.** They are fifty SQL schedules of one instant on four workers, late by 0.1 s before any file is there; defining takes all of one core, which the fires, their SQL and their ends share. Transactions of 40 ms instead of 500 let one more file in after 0.2 s instead of 1.1, and changed nothing for
-the others. Next: a rest between them while runs are late.`,
+  jobDirectory: `**Why the others are later than 50 ms meanwhile.** They are fifty SQL schedules of one instant on four workers, late by 0.1 s before any file is there; defining takes all of one core, which the fires, their SQL and their ends share. Transactions of 150 ms instead of 500 let one more file in sooner (1.1 s before), and changed nothing for the others. Next: a rest between them while runs are late.`,
   scale: `**Why a changed definition takes longer than 10 ms.** UPSERT reads and writes twelve small statements (12 to 14 ms of CPU), then time is handled up to the change, committed, and what has changed is read back. It does not grow with the number of schedules.
 With 10,000 due at once the default of 32 workers decides: 313 commits; see loop for a thousand workers.`,
 };
