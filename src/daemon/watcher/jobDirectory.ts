@@ -90,7 +90,7 @@ const goneMs = 500;
 const retryMs = 2000;
 /** What could not be defined is tried again after others have defined something. */
 const othersMs = 500;
-/** Of one transaction: a new change waits for it (0.3 s; with 500 ms 1.1 s, and no cheaper for each file), and whoever defines the same by hand. */
+/** Of one transaction: a new change waits for it (0.4 s; with 500 ms 1.1 s, and no cheaper for each file), and whoever defines the same by hand. */
 const mostUnits = 1000;
 const mostMs = 150;
 const mostConflicts = 5;
