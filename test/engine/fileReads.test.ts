@@ -172,7 +172,7 @@ describe.runIf(process.platform === 'linux')('when the lock is lost all the same
     await db.run('CREATE TABLE t (i INTEGER)');
     copyFileSync(db.path, join(db.folder, 'copy.duckdb'));
     const said = () => db.rows('SELECT count(*) FROM t').catch((error: unknown) => String(error));
-    await expect.poll(said).toContain('lock_lost');
+    await expect.poll(said, { timeout: 10_000 }).toContain('lock_lost');
   });
 
   test('a file that is renamed while it is open is still held', async ({ db }) => {
